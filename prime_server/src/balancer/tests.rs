@@ -1,0 +1,327 @@
+//! What the balancer promises, event by event and then for any sequence of events.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TestJob {
+    id: u32,
+    attempt: u32,
+    returns: bool,
+}
+
+impl Job for TestJob {
+    fn id(&self) -> RequestId {
+        RequestId { key: self.id, generation: 0 }
+    }
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+    fn returns(&self) -> bool {
+        self.returns
+    }
+}
+
+fn job(id: u32) -> TestJob {
+    TestJob { id, attempt: 1, returns: false }
+}
+
+fn id(id: u32) -> RequestId {
+    RequestId { key: id, generation: 0 }
+}
+
+const OPTIONS: Options = Options { queue: 2, timeout: None, idempotent: false, attempts: 3 };
+const A: WorkerId = WorkerId(0);
+const B: WorkerId = WorkerId(1);
+
+fn balancer(options: Options) -> (Balancer<TestJob>, Instant) {
+    (Balancer::new(options, 2), Instant::now())
+}
+
+#[test]
+fn jobs_are_taken_in_the_order_they_came() {
+    let (mut balancer, now) = balancer(OPTIONS);
+    balancer.offer(job(1), now).unwrap();
+    balancer.offer(job(2), now).unwrap();
+    assert_eq!(balancer.take(A), Some(job(1)));
+    assert_eq!(balancer.take(B), Some(job(2)));
+}
+
+#[test]
+fn a_full_queue_hands_the_job_back() {
+    let (mut balancer, now) = balancer(OPTIONS);
+    balancer.offer(job(1), now).unwrap();
+    balancer.offer(job(2), now).unwrap();
+    assert_eq!(balancer.offer(job(3), now), Err(job(3)));
+}
+
+#[test]
+fn what_an_idle_worker_will_take_does_not_count_as_waiting() {
+    let (mut balancer, now) = balancer(Options { queue: 0, ..OPTIONS });
+    assert_eq!(balancer.offer(job(1), now), Err(job(1)));
+    assert_eq!(balancer.take(A), None);
+    balancer.offer(job(1), now).unwrap();
+    assert_eq!(balancer.offer(job(2), now), Err(job(2)));
+}
+
+#[test]
+fn a_job_that_returns_is_always_taken() {
+    let (mut balancer, now) = balancer(Options { queue: 0, ..OPTIONS });
+    balancer.offer(TestJob { returns: true, ..job(1) }, now).unwrap();
+    assert_eq!(balancer.waiting(), 1);
+}
+
+#[test]
+fn the_last_worker_to_park_is_the_first_summoned() {
+    let (mut balancer, now) = balancer(OPTIONS);
+    balancer.take(A);
+    balancer.take(B);
+    balancer.offer(job(1), now).unwrap();
+    assert_eq!(balancer.summon(), Some(B));
+    assert_eq!(balancer.summon(), None, "one job needs one worker");
+    balancer.offer(job(2), now).unwrap();
+    assert_eq!(balancer.summon(), Some(A));
+}
+
+#[test]
+fn a_cancelled_job_leaves_the_queue_at_once() {
+    let (mut balancer, now) = balancer(Options { queue: 3, ..OPTIONS });
+    let entries: Vec<_> = (1..=3).map(|n| balancer.offer(job(n), now).unwrap()).collect();
+    assert_eq!(balancer.cancel(entries[1], id(2)), Some(job(2)));
+    assert_eq!(balancer.cancel(entries[1], id(2)), None);
+    assert_eq!(balancer.cancel(entries[0], id(9)), None, "another's entry");
+    assert_eq!(balancer.take(A), Some(job(1)));
+    assert_eq!(balancer.cancel(entries[0], id(1)), None, "it runs");
+    assert_eq!(balancer.take(B), Some(job(3)));
+}
+
+#[test]
+fn the_timeout_covers_waiting_and_running() {
+    let second = Duration::from_secs(1);
+    let (mut balancer, now) = balancer(Options { timeout: Some(second), ..OPTIONS });
+    balancer.offer(job(1), now).unwrap();
+    balancer.offer(job(2), now).unwrap();
+    balancer.take(A);
+    assert_eq!(balancer.next_event(), Some(now + second));
+    assert_eq!(balancer.tick(now), None);
+    assert_eq!(balancer.tick(now + second), Some(Expired::Running(id(1))));
+    assert_eq!(balancer.tick(now + second), Some(Expired::Waiting(job(2))));
+    assert_eq!(balancer.tick(now + second), None);
+    assert_eq!((balancer.waiting(), balancer.running()), (0, 1), "the worker has it until it is done");
+    balancer.done(A);
+    assert_eq!(balancer.next_event(), None);
+}
+
+#[test]
+fn what_is_done_in_time_never_expires() {
+    let (mut balancer, now) = balancer(Options { timeout: Some(Duration::from_secs(1)), ..OPTIONS });
+    balancer.offer(job(1), now).unwrap();
+    balancer.take(A);
+    balancer.done(A);
+    assert_eq!(balancer.next_event(), None);
+    assert_eq!(balancer.tick(now + Duration::from_secs(9)), None);
+}
+
+#[test]
+fn a_lost_job_is_given_up_unless_its_stage_is_idempotent() {
+    let (mut balancer, now) = balancer(OPTIONS);
+    balancer.offer(job(1), now).unwrap();
+    balancer.take(A);
+    assert_eq!(balancer.lost(A), Some(Lost::GiveUp(id(1))));
+    assert_eq!(balancer.lost(A), None);
+}
+
+#[test]
+fn a_lost_job_is_tried_again_by_another_worker_and_before_the_others() {
+    let (mut balancer, now) = balancer(Options { idempotent: true, ..OPTIONS });
+    for n in 1..=2 {
+        balancer.offer(job(n), now).unwrap();
+    }
+    balancer.take(A);
+    assert_eq!(balancer.lost(A), Some(Lost::Retry(id(1))));
+    let again = TestJob { attempt: 2, ..job(1) };
+    balancer.offer_again(again.clone(), A, now);
+    assert_eq!(balancer.take(B), Some(again));
+}
+
+#[test]
+fn the_worker_that_lost_a_job_gets_it_again_only_if_it_is_alone() {
+    let (mut balancer, now) = balancer(Options { idempotent: true, ..OPTIONS });
+    balancer.take(B);
+    balancer.offer_again(job(1), A, now);
+    assert_eq!(balancer.take(A), None, "B is there");
+    assert_eq!(balancer.summon(), Some(B));
+    balancer.lost(B);
+    assert_eq!(balancer.summon(), Some(A), "nobody else is left");
+    assert_eq!(balancer.take(A), Some(job(1)));
+}
+
+#[test]
+fn attempts_are_bounded() {
+    let (mut balancer, now) = balancer(Options { idempotent: true, ..OPTIONS });
+    balancer.offer(TestJob { attempt: 3, ..job(1) }, now).unwrap();
+    balancer.take(A);
+    assert_eq!(balancer.lost(A), Some(Lost::GiveUp(id(1))));
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Offer { returns: bool },
+    Take(usize),
+    Done(usize),
+    Lost(usize),
+    Cancel(usize),
+    Advance(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(|returns| Event::Offer { returns }),
+        4 => (0..4_usize).prop_map(Event::Take),
+        3 => (0..4_usize).prop_map(Event::Done),
+        1 => (0..4_usize).prop_map(Event::Lost),
+        1 => (0..20_usize).prop_map(Event::Cancel),
+        1 => (0..400_u64).prop_map(Event::Advance),
+    ]
+}
+
+/// What a correct balancer would say, kept the slow and obvious way.
+#[derive(Default)]
+struct Model {
+    waiting: VecDeque<u32>,
+    running: BTreeMap<usize, u32>,
+    places: BTreeMap<u32, u32>,
+    ended: BTreeSet<u32>,
+}
+
+impl Model {
+    fn end(&mut self, id: u32) {
+        assert!(self.ended.insert(id), "job {id} ended twice");
+    }
+    fn unqueue(&mut self, id: u32) {
+        let at = self.waiting.iter().position(|waiting| *waiting == id).expect("it waits");
+        self.waiting.remove(at);
+    }
+}
+
+proptest! {
+    /// No sequence of events loses a job or doubles it, and none waits while a worker idles that nobody has woken.
+    #[test]
+    fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), idempotent: bool, timed: bool) {
+        let timeout = timed.then_some(Duration::from_millis(500));
+        let mut balancer = Balancer::new(Options { queue: 5, timeout, idempotent, attempts: 3 }, 4);
+        let mut model = Model::default();
+        let mut attempts: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut parked: BTreeSet<usize> = BTreeSet::new();
+        let mut now = Instant::now();
+        let mut offered = 0;
+
+        for event in events {
+            match event {
+                Event::Offer { returns } => {
+                    offered += 1;
+                    let job = TestJob { id: offered, attempt: 1, returns };
+                    match balancer.offer(job, now) {
+                        Ok(entry) => {
+                            model.waiting.push_back(offered);
+                            model.places.insert(offered, entry);
+                            attempts.insert(offered, 1);
+                        }
+                        Err(job) => {
+                            prop_assert!(!returns && model.waiting.len() >= 5);
+                            model.end(job.id);
+                        }
+                    }
+                }
+                Event::Take(n) if !model.running.contains_key(&n) => {
+                    parked.remove(&n);
+                    match balancer.take(WorkerId(n)) {
+                        Some(job) => {
+                            // Only a job that was lost before may be overtaken.
+                            let first = model.waiting[0];
+                            prop_assert!(first == job.id || attempts[&first] > 1);
+                            model.unqueue(job.id);
+                            model.running.insert(n, job.id);
+                        }
+                        None => _ = parked.insert(n),
+                    }
+                }
+                Event::Done(n) => {
+                    balancer.done(WorkerId(n));
+                    if let Some(id) = model.running.remove(&n) {
+                        model.end(id);
+                    }
+                }
+                Event::Lost(n) => {
+                    parked.remove(&n);
+                    let lost = balancer.lost(WorkerId(n));
+                    match (lost, model.running.remove(&n)) {
+                        (None, None) => {}
+                        (Some(Lost::GiveUp(id)), Some(job)) => {
+                            prop_assert_eq!(id.key, job);
+                            prop_assert!(!idempotent || attempts[&job] == 3);
+                            model.end(job);
+                        }
+                        (Some(Lost::Retry(id)), Some(job)) => {
+                            prop_assert_eq!(id.key, job);
+                            prop_assert!(idempotent);
+                            *attempts.get_mut(&job).unwrap() += 1;
+                            let again = TestJob { id: job, attempt: attempts[&job], returns: false };
+                            let entry = balancer.offer_again(again, WorkerId(n), now);
+                            model.waiting.push_front(job);
+                            model.places.insert(job, entry);
+                        }
+                        (lost, job) => prop_assert!(false, "{lost:?} for {job:?}"),
+                    }
+                }
+                Event::Cancel(n) => {
+                    if let Some(id) = model.waiting.get(n).copied() {
+                        let job = balancer.cancel(model.places[&id], RequestId { key: id, generation: 0 });
+                        prop_assert_eq!(job.map(|job| job.id), Some(id));
+                        model.unqueue(id);
+                        model.end(id);
+                    }
+                }
+                Event::Advance(ms) => {
+                    now += Duration::from_millis(ms);
+                    while let Some(expired) = balancer.tick(now) {
+                        match expired {
+                            Expired::Waiting(job) => {
+                                model.unqueue(job.id);
+                                model.end(job.id);
+                            }
+                            Expired::Running(id) => prop_assert!(model.running.values().any(|job| *job == id.key)),
+                        }
+                    }
+                    prop_assert!(balancer.next_event().is_none_or(|due| due > now));
+                }
+                Event::Take(_) => {}
+            }
+            while let Some(WorkerId(n)) = balancer.summon() {
+                prop_assert!(parked.remove(&n), "only a parked worker is woken");
+            }
+            prop_assert_eq!(balancer.waiting(), model.waiting.len());
+            prop_assert_eq!(balancer.running(), model.running.len());
+            // Whoever is left parked has nothing to do: the others on their way are enough, or it lost all that wait.
+            if !parked.is_empty() && balancer.summoned < model.waiting.len() {
+                prop_assert!(model.waiting.iter().all(|id| attempts[id] > 1));
+            }
+        }
+
+        for n in 0..4 {
+            if let Some(id) = model.running.remove(&n) {
+                balancer.done(WorkerId(n));
+                model.end(id);
+            }
+        }
+        for job in balancer.clear() {
+            model.unqueue(job.id);
+            model.end(job.id);
+        }
+        prop_assert_eq!(model.ended.len(), offered as usize);
+        prop_assert!(model.waiting.is_empty() && balancer.entries.is_empty());
+    }
+}

@@ -1,0 +1,232 @@
+//! What can go wrong before a pipeline runs, and what an extractor says of a request that it cannot read.
+
+use http::StatusCode;
+
+use crate::{IntoResponse, Response};
+
+/// Any error of a constructor or a thread, as its author made it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a pipeline could not be built or started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Two stages have one name.
+    #[error(
+        "pipeline `{pipeline}` has two stages named `{stage}`: give one of them another name with `#[stage(name = \"...\")]`"
+    )]
+    TwoStages {
+        /// The pipeline.
+        pipeline: String,
+        /// The name.
+        stage: &'static str,
+    },
+    /// More stages than a job can keep track of.
+    #[error("pipeline `{pipeline}` has {stages} stages, and at most 64 are possible")]
+    TooManyStages {
+        /// The pipeline.
+        pipeline: String,
+        /// How many it has.
+        stages: usize,
+    },
+    /// An option has a value that cannot work.
+    #[error("{place}: {problem}")]
+    Option {
+        /// Where the option stands.
+        place: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A route's pattern is malformed, or overlaps another.
+    #[error("route `{method} {pattern}`: {problem}")]
+    Route {
+        /// The route's method.
+        method: http::Method,
+        /// The route's path pattern.
+        pattern: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A stage's constructor failed.
+    #[error("stage `{stage}` could not be constructed: {source}")]
+    Construct {
+        /// The stage.
+        stage: &'static str,
+        /// What its constructor said.
+        source: BoxError,
+    },
+    /// A stage's constructor panicked.
+    #[error("the constructor of stage `{stage}` panicked: {message}")]
+    ConstructPanicked {
+        /// The stage.
+        stage: &'static str,
+        /// The panic's message.
+        message: String,
+    },
+    /// The endpoint is not one to listen on.
+    #[error("cannot listen on `{endpoint}`: {problem}; an endpoint looks like tcp://127.0.0.1:8002 or tcp://*:8002")]
+    Endpoint {
+        /// The endpoint as given.
+        endpoint: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The operating system or ZeroMQ refused something.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What it answered.
+        source: BoxError,
+    },
+}
+
+impl StartError {
+    /// A stage's constructor failed: for a [`Construct`](crate::Construct) written by hand.
+    pub fn construct<S: crate::Stage>(error: impl Into<BoxError>) -> Self {
+        StartError::Construct { stage: S::NAME, source: error.into() }
+    }
+}
+
+fn sentence(status: StatusCode, error: &impl ToString) -> Response {
+    (status, format!("{}\n", error.to_string())).into_response()
+}
+
+/// Where in the value the error is, and what it is; without the place where there is none to name.
+#[derive(Debug)]
+struct Located {
+    at: Option<String>,
+    detail: String,
+}
+
+impl Located {
+    fn from_path(error: serde_path_to_error::Error<impl std::fmt::Display>) -> Self {
+        let at = error.path().to_string();
+        Self { at: (at != ".").then_some(at), detail: error.into_inner().to_string() }
+    }
+}
+
+impl std::fmt::Display for Located {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.at {
+            Some(at) => write!(f, "`{at}`: {}", self.detail),
+            None => f.write_str(&self.detail),
+        }
+    }
+}
+
+macro_rules! located {
+    ($(#[$doc:meta])* $name:ident, $text:literal, $status:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, thiserror::Error)]
+        #[error($text, .0)]
+        pub struct $name(Located);
+
+        impl $name {
+            pub(crate) fn from_path(error: serde_path_to_error::Error<impl std::fmt::Display>) -> Self {
+                Self(Located::from_path(error))
+            }
+        }
+
+        impl IntoResponse for $name {
+            fn into_response(self) -> Response {
+                sentence(StatusCode::$status, &self)
+            }
+        }
+    };
+}
+
+located! {
+    /// The query string is not what the stage asks for. Answers 400.
+    QueryError, "the query string is not as expected: {}", BAD_REQUEST
+}
+
+located! {
+    /// The path's parameters are not what the stage asks for. Answers 400.
+    PathError, "the path is not as expected: {}", BAD_REQUEST
+}
+
+/// The body is not the form that the stage asks for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormError {
+    /// Another content type. Answers 415.
+    #[error("a form is expected: send it with content-type application/x-www-form-urlencoded")]
+    ContentType,
+    /// A field is missing or not of its type. Answers 422.
+    #[error("the form is not as expected: {0}")]
+    Field(String),
+}
+
+impl FormError {
+    pub(crate) fn from_path(error: serde_path_to_error::Error<impl std::fmt::Display>) -> Self {
+        FormError::Field(Located::from_path(error).to_string())
+    }
+}
+
+impl IntoResponse for FormError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            FormError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            FormError::Field(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        sentence(status, &self)
+    }
+}
+
+/// The body is not the JSON that the stage asks for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// Another content type. Answers 415.
+    #[error("JSON is expected: send it with content-type application/json")]
+    ContentType,
+    /// No JSON. Answers 400.
+    #[error("the body is not JSON: {0}")]
+    Syntax(String),
+    /// JSON, but not of the right shape. Answers 422.
+    #[error("the JSON is not as expected: {0}")]
+    Shape(String),
+}
+
+impl JsonError {
+    pub(crate) fn from_path(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+        match error.inner().classify() {
+            serde_json::error::Category::Data => JsonError::Shape(Located::from_path(error).to_string()),
+            _ => JsonError::Syntax(error.into_inner().to_string()),
+        }
+    }
+}
+
+impl IntoResponse for JsonError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            JsonError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            JsonError::Syntax(_) => StatusCode::BAD_REQUEST,
+            JsonError::Shape(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        sentence(status, &self)
+    }
+}
+
+/// The body is not text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TextError {
+    /// The content type names a charset other than UTF-8. Answers 415.
+    #[error("text in UTF-8 is expected, not in `{0}`")]
+    Charset(String),
+    /// The bytes are not UTF-8. Answers 400.
+    #[error("the body is not UTF-8: the first {0} bytes are")]
+    NotUtf8(usize),
+}
+
+impl IntoResponse for TextError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            TextError::Charset(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            TextError::NotUtf8(_) => StatusCode::BAD_REQUEST,
+        };
+        sentence(status, &self)
+    }
+}

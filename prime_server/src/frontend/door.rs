@@ -1,0 +1,135 @@
+//! The door: which stage a request goes to, or what it is answered without waking a worker.
+
+use http::{HeaderValue, Method, StatusCode, header};
+use matchit::{InsertError, MatchError, Router};
+
+use crate::request::Head;
+use crate::transport::StageId;
+use crate::{IntoResponse, Response, StartError};
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// To a stage, with the path's parameters, percent-decoded.
+    Stage(StageId, Vec<(String, String)>),
+    /// To the front end's health check.
+    Health,
+    /// To the front end's metrics.
+    Metrics,
+    /// Nowhere.
+    Refused(Response),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Stage(StageId),
+    Health,
+    Metrics,
+}
+
+/// What one path pattern takes.
+#[derive(Debug)]
+struct Methods {
+    targets: Vec<(Method, Target)>,
+    allow: HeaderValue,
+}
+
+/// The routes of a pipeline.
+#[derive(Debug)]
+pub(crate) struct Door {
+    router: Router<Methods>,
+    /// Where requests go that no route takes, if the pipeline has no routes.
+    otherwise: Option<StageId>,
+}
+
+/// A route as the builder was given it.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) pattern: String,
+    pub(crate) to: StageId,
+}
+
+impl Door {
+    pub(crate) fn new(
+        routes: &[Route],
+        health: Option<&str>,
+        metrics: Option<&str>,
+        entry: StageId,
+    ) -> Result<Self, StartError> {
+        let own = [(health, Target::Health), (metrics, Target::Metrics)];
+        let own = own.into_iter().filter_map(|(path, target)| Some((Method::GET, path?.to_owned(), target)));
+        let stages = routes.iter().map(|route| (route.method.clone(), route.pattern.clone(), Target::Stage(route.to)));
+        let mut patterns: Vec<(String, Vec<(Method, Target)>)> = Vec::new();
+        for (method, pattern, target) in own.chain(stages) {
+            let known = patterns.iter().position(|(known, _)| *known == pattern);
+            let at = known.unwrap_or_else(|| {
+                patterns.push((pattern.clone(), Vec::new()));
+                patterns.len() - 1
+            });
+            let targets = &mut patterns[at].1;
+            if targets.iter().any(|(taken, _)| *taken == method) {
+                return Err(StartError::Route { method, pattern, problem: "it is there twice".to_owned() });
+            }
+            targets.push((method, target));
+        }
+        let mut router = Router::new();
+        for (pattern, targets) in patterns {
+            let method = targets[0].0.clone();
+            let fail = |problem: String| StartError::Route { method, pattern: pattern.clone(), problem };
+            if !pattern.starts_with('/') {
+                return Err(fail("a path pattern starts with `/`".to_owned()));
+            }
+            let allow = allow(&targets);
+            router.insert(pattern.clone(), Methods { targets, allow }).map_err(|error| fail(problem(error)))?;
+        }
+        Ok(Self { router, otherwise: routes.is_empty().then_some(entry) })
+    }
+
+    pub(crate) fn way(&self, head: &Head) -> Way {
+        let found = match self.router.at(head.path()) {
+            Ok(found) => found,
+            Err(MatchError::NotFound) => {
+                return match self.otherwise {
+                    Some(stage) => Way::Stage(stage, Vec::new()),
+                    None => Way::Refused((StatusCode::NOT_FOUND, "nothing is at this path\n").into_response()),
+                };
+            }
+        };
+        // RFC 9110, 9.3.2: HEAD is GET without the body, so who can answer the one can answer the other.
+        let methods = &found.value.targets;
+        let target = |method: &Method| methods.iter().find(|(taken, _)| taken == method).map(|(_, target)| *target);
+        let target =
+            target(head.method()).or_else(|| (*head.method() == Method::HEAD).then(|| target(&Method::GET))?);
+        match target {
+            Some(Target::Stage(stage)) => {
+                let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+                Way::Stage(stage, found.params.iter().map(|(name, value)| (name.to_owned(), decode(value))).collect())
+            }
+            Some(Target::Health) => Way::Health,
+            Some(Target::Metrics) => Way::Metrics,
+            None => {
+                let mut response = (StatusCode::METHOD_NOT_ALLOWED, "the method is not allowed here\n").into_response();
+                response.headers_mut().insert(header::ALLOW, found.value.allow.clone());
+                Way::Refused(response)
+            }
+        }
+    }
+}
+
+/// The value of `Allow` (RFC 9110, 10.2.1).
+fn allow(targets: &[(Method, Target)]) -> HeaderValue {
+    let mut names: Vec<&str> = targets.iter().map(|(method, _)| method.as_str()).collect();
+    if names.contains(&"GET") && !names.contains(&"HEAD") {
+        names.push("HEAD");
+    }
+    names.sort_unstable();
+    HeaderValue::try_from(names.join(", ")).expect("methods are tokens")
+}
+
+fn problem(error: InsertError) -> String {
+    match error {
+        InsertError::Conflict { with } => format!("it overlaps `{with}`"),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,159 @@
+//! The seam between the front end and the sockets: sessions, limits and timers know nothing of what is behind it.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::StartError;
+
+/// Names an open connection. Never reused while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Peer(pub(crate) u32);
+
+/// What happened on a socket.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event<'a> {
+    /// Bytes arrived.
+    Bytes(Peer, &'a [u8]),
+    /// The peer connected, or if it was connected, it is gone.
+    Toggled(Peer),
+}
+
+/// What became of bytes to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// They are on their way.
+    All,
+    /// None is; the peer does not read. To be tried again later: nothing tells when.
+    Blocked,
+    /// The peer is gone.
+    Gone,
+}
+
+/// A socket that accepts connections and carries their bytes. It never blocks.
+pub(crate) trait Listener: Send {
+    /// Where it listens, with the port that it got.
+    fn endpoint(&self) -> &str;
+    /// Becomes readable when there may be events. Edge-triggered: to be slept on only while [`is_ready`](Self::is_ready) is false.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+    /// Whether there is an event. If there is, [`next`](Self::next) must be called before [`close`](Self::close).
+    fn is_ready(&self) -> bool;
+    /// The next event, if there is one.
+    fn next(&mut self) -> Option<Event<'_>>;
+    /// Sends bytes to a peer: all or none.
+    fn send(&mut self, peer: Peer, bytes: &[u8]) -> Sent;
+    /// Closes a connection once what was sent is flushed. No event follows.
+    fn close(&mut self, peer: Peer) -> Sent;
+}
+
+/// A ZMQ_STREAM socket.
+///
+/// Half-close loses the answer: when a client shuts its sending side down, libzmq drops the connection with all that was to be
+/// sent. Reading from one connection cannot be paused, since one socket reads for all.
+pub(crate) struct StreamListener {
+    socket: zmq::Socket,
+    // After the socket, which must be closed first.
+    _context: zmq::Context,
+    endpoint: String,
+    peer: zmq::Message,
+    bytes: zmq::Message,
+}
+
+/// How many sends libzmq queues for one connection before it says that the peer does not read.
+const SEND_QUEUE: i32 = 64;
+
+/// Connections that the kernel completes before libzmq accepts them.
+const BACKLOG: i32 = 4096;
+
+/// How long the last answers may take to leave after the socket is closed.
+const LINGER_MS: i32 = 1_000;
+
+impl StreamListener {
+    /// Listens on an endpoint like `tcp://127.0.0.1:8002`; port 0 or `*` takes a free one. A peer that takes no byte of what
+    /// it was sent for longer than `take_answer` is dropped by the kernel.
+    pub(crate) fn bind(endpoint: &str, take_answer: Duration) -> Result<Self, StartError> {
+        let context = zmq::Context::new();
+        let open = || -> zmq::Result<zmq::Socket> {
+            let mut socket = context.socket(zmq::STREAM)?;
+            socket.set_sndhwm(SEND_QUEUE)?;
+            // What the front end has not looked at yet; the kernel's buffers hold back the rest.
+            socket.set_rcvhwm(SEND_QUEUE)?;
+            socket.set_linger(LINGER_MS)?;
+            socket.set_backlog(BACKLOG)?;
+            socket.set_ipv6(endpoint.contains('['))?;
+            set_max_retransmit(&mut socket, take_answer);
+            Ok(socket)
+        };
+        let system = |source: zmq::Error| StartError::System { doing: "open a ZeroMQ socket", source: source.into() };
+        let socket = open().map_err(system)?;
+        socket
+            .bind(endpoint)
+            .map_err(|error| StartError::Endpoint { endpoint: endpoint.to_owned(), problem: error.to_string() })?;
+        let bound = socket.get_last_endpoint().map_err(system)?.unwrap_or_else(|_| endpoint.to_owned());
+        let endpoint = bound.trim_end_matches('\0').to_owned();
+        Ok(Self { socket, _context: context, endpoint, peer: zmq::Message::new(), bytes: zmq::Message::new() })
+    }
+
+    fn send_frames(&mut self, peer: Peer, bytes: &[u8]) -> Sent {
+        let mut id = [0; 5];
+        id[1..].copy_from_slice(&peer.0.to_be_bytes());
+        match self.socket.send(&id[..], zmq::SNDMORE | zmq::DONTWAIT) {
+            Ok(()) => {}
+            Err(zmq::Error::EAGAIN) => return Sent::Blocked,
+            Err(_) => return Sent::Gone,
+        }
+        match self.socket.send(bytes, zmq::DONTWAIT) {
+            Ok(()) => Sent::All,
+            Err(_) => Sent::Gone,
+        }
+    }
+}
+
+/// ZMQ_TCP_MAXRT, which the `zmq` crate does not name. A libzmq that does not know it works without.
+#[allow(unsafe_code)]
+fn set_max_retransmit(socket: &mut zmq::Socket, limit: Duration) {
+    const ZMQ_TCP_MAXRT: std::ffi::c_int = 80;
+    let milliseconds = std::ffi::c_int::try_from(limit.as_millis()).unwrap_or(std::ffi::c_int::MAX);
+    let pointer = std::ptr::from_ref(&milliseconds).cast();
+    let size = size_of_val(&milliseconds);
+    // SAFETY: the socket is open, and the option's value is an int that outlives the call.
+    let result = unsafe { zmq_sys::zmq_setsockopt(socket.as_mut_ptr(), ZMQ_TCP_MAXRT, pointer, size) };
+    if result != 0 {
+        tracing::debug!("this libzmq has no ZMQ_TCP_MAXRT");
+    }
+}
+
+impl Listener for StreamListener {
+    fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        let descriptor = self.socket.as_raw_fd();
+        // SAFETY: libzmq keeps a socket's descriptor open until the socket is closed, which the borrow of `self` prevents.
+        #[allow(unsafe_code)]
+        unsafe {
+            BorrowedFd::borrow_raw(descriptor)
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.socket.get_events().is_ok_and(|events| events.contains(zmq::POLLIN))
+    }
+
+    fn next(&mut self) -> Option<Event<'_>> {
+        self.socket.recv(&mut self.peer, zmq::DONTWAIT).ok()?;
+        self.socket.recv(&mut self.bytes, zmq::DONTWAIT).ok()?;
+        let id = self.peer.get(1..5).and_then(|id| id.try_into().ok())?;
+        let peer = Peer(u32::from_be_bytes(id));
+        Some(if self.bytes.is_empty() { Event::Toggled(peer) } else { Event::Bytes(peer, &self.bytes) })
+    }
+
+    fn send(&mut self, peer: Peer, bytes: &[u8]) -> Sent {
+        self.send_frames(peer, bytes)
+    }
+
+    fn close(&mut self, peer: Peer) -> Sent {
+        // To a ZMQ_STREAM socket an empty message means: close.
+        self.send_frames(peer, b"")
+    }
+}

@@ -1,0 +1,109 @@
+//! Sessions: one for each open connection, each with its protocol state and the requests that it waits for.
+
+use std::collections::HashMap;
+
+use slab::Slab;
+
+use super::listener::Peer;
+use crate::context::RequestId;
+use crate::http1::Connection;
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) peer: Peer,
+    pub(super) connection: Connection,
+    /// Its requests in flight.
+    pub(super) requests: Vec<RequestId>,
+    /// It is on the list of those that have something to send.
+    pub(super) listed: bool,
+    /// What [`Sessions::held`] counts of it.
+    held: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    sessions: Slab<Session>,
+    by_peer: HashMap<Peer, usize>,
+    /// Those that have something to send.
+    to_flush: Vec<usize>,
+    /// Those that did not take it. Nothing tells when they would, so they are tried again by the clock.
+    pub(super) blocked: Vec<usize>,
+    /// Connections whose session has ended, but that could not be told so yet.
+    pub(super) doomed: Vec<Peer>,
+    held: usize,
+}
+
+impl Sessions {
+    pub(super) fn open(&mut self, peer: Peer) -> usize {
+        let session = Session { peer, connection: Connection::new(), requests: Vec::new(), listed: false, held: 0 };
+        let key = self.sessions.insert(session);
+        self.by_peer.insert(peer, key);
+        key
+    }
+
+    pub(super) fn key(&self, peer: Peer) -> Option<usize> {
+        self.by_peer.get(&peer).copied()
+    }
+
+    pub(super) fn get_mut(&mut self, key: usize) -> Option<&mut Session> {
+        self.sessions.get_mut(key)
+    }
+
+    pub(super) fn remove(&mut self, key: usize) -> Option<Session> {
+        let session = self.sessions.try_remove(key)?;
+        self.by_peer.remove(&session.peer);
+        self.held -= session.held;
+        Some(session)
+    }
+
+    /// Open connections, those counted that wait to be closed.
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len() + self.doomed.len()
+    }
+
+    /// Bytes that the sessions hold.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    pub(super) fn keys(&self) -> Vec<usize> {
+        self.sessions.iter().map(|(key, _)| key).collect()
+    }
+
+    /// To be called when a session's connection has changed: counts what it holds, and lists it if it has something to send.
+    pub(super) fn changed(&mut self, key: usize) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let held = session.connection.held();
+        self.held = self.held - session.held + held;
+        session.held = held;
+        let speaks = !session.connection.out().is_empty() || session.connection.is_ended();
+        if speaks && !session.listed {
+            session.listed = true;
+            self.to_flush.push(key);
+        }
+    }
+
+    /// Takes one session off the list.
+    pub(super) fn next_to_flush(&mut self) -> Option<(usize, &mut Session)> {
+        loop {
+            let key = self.to_flush.pop()?;
+            if self.sessions.get(key).is_some_and(|session| session.listed) {
+                let session = &mut self.sessions[key];
+                session.listed = false;
+                return Some((key, session));
+            }
+        }
+    }
+
+    /// The next [`next_to_flush`](Self::next_to_flush) tries the blocked ones again.
+    pub(super) fn retry_blocked(&mut self) {
+        for key in std::mem::take(&mut self.blocked) {
+            self.changed(key);
+        }
+    }
+
+    /// Whether any answer waits to be sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.to_flush.is_empty() || !self.blocked.is_empty()
+    }
+}

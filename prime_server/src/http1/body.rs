@@ -1,0 +1,206 @@
+//! Request bodies: of a given length, or in chunks.
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+
+use super::Reject;
+use super::limits::{Limits, MAX_CHUNK_LINE};
+
+/// How the end of a body is told (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// That many bytes.
+    Length(u64),
+    /// Chunks, until one of size 0 and the trailers.
+    Chunked,
+}
+
+/// Collects a body from bytes that come piece by piece.
+#[derive(Debug)]
+pub(super) struct BodyReader {
+    collected: BytesMut,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Length {
+        left: usize,
+    },
+    /// In a chunk's size line.
+    Size {
+        line: Vec<u8>,
+    },
+    Data {
+        left: usize,
+    },
+    /// Before the CRLF that ends a chunk's data; `cr` once half of it is there.
+    DataEnd {
+        cr: bool,
+    },
+    /// In the trailer section, `line` being its last line so far.
+    Trailers {
+        line: Vec<u8>,
+        total: usize,
+    },
+    Done,
+}
+
+const TOO_LARGE: Reject = Reject::new(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large");
+
+impl BodyReader {
+    /// Refuses by length what is too large, before any of it is read.
+    pub(super) fn new(framing: Framing, limits: &Limits) -> Result<Self, Reject> {
+        let state = match framing {
+            Framing::Length(0) => State::Done,
+            Framing::Length(length) => match usize::try_from(length) {
+                Ok(left) if left <= limits.body => State::Length { left },
+                _ => return Err(TOO_LARGE),
+            },
+            Framing::Chunked => State::Size { line: Vec::new() },
+        };
+        Ok(Self { collected: BytesMut::new(), state })
+    }
+
+    /// Takes what belongs to the body off the front of `input`, and says how much that was.
+    pub(super) fn read(&mut self, input: &[u8], limits: &Limits) -> Result<usize, Reject> {
+        let mut rest = input;
+        while !rest.is_empty() && !self.is_done() {
+            rest = self.step(rest, limits)?;
+        }
+        Ok(input.len() - rest.len())
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        self.collected.len()
+    }
+
+    pub(super) fn finish(self) -> Bytes {
+        self.collected.freeze()
+    }
+
+    fn step<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<&'a [u8], Reject> {
+        match &mut self.state {
+            State::Done => Ok(input),
+            State::Length { left } => {
+                let (taken, rest) = input.split_at(input.len().min(*left));
+                self.collected.extend_from_slice(taken);
+                *left -= taken.len();
+                if *left == 0 {
+                    self.state = State::Done;
+                }
+                Ok(rest)
+            }
+            State::Size { line } => {
+                let (complete, rest) = take_line(line, input, MAX_CHUNK_LINE, "a chunk's size line is too long")?;
+                if complete {
+                    let size = chunk_size(line)?;
+                    if size > limits.body - self.collected.len() {
+                        return Err(TOO_LARGE);
+                    }
+                    self.state = match size {
+                        0 => State::Trailers { line: Vec::new(), total: 0 },
+                        left => State::Data { left },
+                    };
+                }
+                Ok(rest)
+            }
+            State::Data { left } => {
+                let (taken, rest) = input.split_at(input.len().min(*left));
+                self.collected.extend_from_slice(taken);
+                *left -= taken.len();
+                if *left == 0 {
+                    self.state = State::DataEnd { cr: false };
+                }
+                Ok(rest)
+            }
+            State::DataEnd { cr } => match (*cr, input[0]) {
+                (false, b'\r') => {
+                    *cr = true;
+                    Ok(&input[1..])
+                }
+                (true, b'\n') => {
+                    self.state = State::Size { line: Vec::new() };
+                    Ok(&input[1..])
+                }
+                _ => Err(Reject::bad("a chunk is longer than its size")),
+            },
+            State::Trailers { line, total } => {
+                let (complete, rest) = take_line(line, input, limits.head - *total, "the trailers are too large")?;
+                if complete {
+                    *total += line.len() + 2;
+                    if line.is_empty() {
+                        self.state = State::Done;
+                    } else {
+                        check_trailer(line)?;
+                        line.clear();
+                    }
+                }
+                Ok(rest)
+            }
+        }
+    }
+}
+
+/// Moves bytes up to a CRLF into `line`, which ends up without it. Gives whether the line is complete, and the rest.
+fn take_line<'a>(
+    line: &mut Vec<u8>,
+    input: &'a [u8],
+    most: usize,
+    too_long: &'static str,
+) -> Result<(bool, &'a [u8]), Reject> {
+    let newline = memchr::memchr(b'\n', input);
+    let (taken, rest) = newline.map_or((input, &input[input.len()..]), |at| input.split_at(at + 1));
+    if line.len() + taken.len() > most {
+        return Err(Reject::bad(too_long));
+    }
+    line.extend_from_slice(taken);
+    if newline.is_none() {
+        return Ok((false, rest));
+    }
+    if !line.ends_with(b"\r\n") {
+        return Err(Reject::bad("a line ends without CR"));
+    }
+    line.truncate(line.len() - 2);
+    if line.contains(&b'\r') {
+        return Err(Reject::bad("a CR stands alone"));
+    }
+    Ok((true, rest))
+}
+
+/// RFC 9112, 7.1: `1*HEXDIG [chunk-ext]`. Extensions mean nothing here, but must be free of control characters.
+fn chunk_size(line: &[u8]) -> Result<usize, Reject> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (size, extensions) = line.split_at(digits);
+    if !matches!(extensions.trim_ascii_start(), [] | [b';', ..]) || extensions.iter().any(|b| is_control(*b)) {
+        return Err(Reject::bad("a chunk's size is malformed"));
+    }
+    // White space may only stand before the semicolon of an extension.
+    if !extensions.is_empty() && !extensions.contains(&b';') {
+        return Err(Reject::bad("a chunk's size is malformed"));
+    }
+    std::str::from_utf8(size)
+        .ok()
+        .filter(|size| size.len() <= 16)
+        .and_then(|size| usize::from_str_radix(size, 16).ok())
+        .ok_or(Reject::bad("a chunk's size is malformed"))
+}
+
+/// Trailers are read over, but only well-formed ones.
+fn check_trailer(line: &[u8]) -> Result<(), Reject> {
+    let colon = memchr::memchr(b':', line).unwrap_or(0);
+    let name = http::HeaderName::from_bytes(&line[..colon]);
+    if name.is_err() || line[colon + 1..].iter().any(|b| is_control(*b)) {
+        return Err(Reject::bad("a trailer is malformed"));
+    }
+    Ok(())
+}
+
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\t'
+}

@@ -1,0 +1,336 @@
+//! One client's connection: bytes in, requests out; answers in, in any order, bytes out in the order of the requests.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::{Method, Version, header};
+
+use super::Reject;
+use super::body::{BodyReader, Framing};
+use super::encode::{self, Asked};
+use super::limits::Limits;
+use super::parse::{self, HeadScan};
+use crate::request::Head;
+use crate::response::Reply;
+
+/// A whole request.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// Its place among the connection's requests; the answer names it.
+    pub(crate) seq: u64,
+    pub(crate) head: Head,
+    pub(crate) body: Bytes,
+}
+
+/// See the [module's docs](self).
+#[derive(Debug)]
+pub(crate) struct Connection {
+    input: Input,
+    /// What came and could not be parsed yet: a part of a head, or requests above the pipelining limit.
+    unparsed: Vec<u8>,
+    /// The requests that are not answered to the end, first come first.
+    slots: VecDeque<Slot>,
+    /// The place of the first slot.
+    first: u64,
+    out: Vec<u8>,
+    /// Nothing follows what is in `out`.
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Input {
+    Head(HeadScan),
+    /// The body of the last slot's request.
+    Body(Head, BodyReader),
+    /// Whatever still comes is not for us.
+    Ended,
+}
+
+/// A request's place in the order of answers.
+#[derive(Debug)]
+struct Slot {
+    asked: Asked,
+    answer: Answer,
+    /// What this slot has to say, while another is before it.
+    held_back: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Awaited {
+        /// The client waits for a 100 before it sends the body.
+        wants_continue: bool,
+    },
+    /// The head is written, the body follows piece by piece.
+    Streaming,
+    Complete,
+}
+
+/// An idle connection keeps no more than this of its output buffer.
+const KEPT_CAPACITY: usize = 512;
+
+impl Connection {
+    pub(crate) fn new() -> Self {
+        Self {
+            input: Input::Head(HeadScan::default()),
+            unparsed: Vec::new(),
+            slots: VecDeque::new(),
+            first: 0,
+            out: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Takes bytes of the client; the requests that they complete go to `arrivals`.
+    pub(crate) fn receive(&mut self, bytes: &[u8], limits: &Limits, date: &[u8], arrivals: &mut Vec<Arrival>) {
+        if matches!(self.input, Input::Ended) {
+            return;
+        }
+        if self.unparsed.is_empty() {
+            let consumed = self.parse(bytes, limits, date, arrivals);
+            self.unparsed.extend_from_slice(&bytes[consumed..]);
+        } else {
+            self.unparsed.extend_from_slice(bytes);
+            self.parse_unparsed(limits, date, arrivals);
+        }
+        if matches!(self.input, Input::Ended) {
+            self.unparsed = Vec::new();
+        } else if self.is_gated(limits) && self.unparsed.len() > limits.unparsed {
+            self.end_after_last();
+        }
+    }
+
+    /// Goes on with what [`receive`](Self::receive) left unparsed; to be called after answers were sent.
+    pub(crate) fn resume(&mut self, limits: &Limits, date: &[u8], arrivals: &mut Vec<Arrival>) {
+        if !self.unparsed.is_empty() && !self.is_gated(limits) {
+            self.parse_unparsed(limits, date, arrivals);
+        }
+    }
+
+    /// Takes (a piece of) the answer to the request of that place.
+    pub(crate) fn reply(&mut self, seq: u64, reply: Reply, date: &[u8]) {
+        let Some(at) = seq.checked_sub(self.first).map(|at| at as usize).filter(|at| *at < self.slots.len()) else {
+            return;
+        };
+        let slot = &mut self.slots[at];
+        let out = if at == 0 { &mut self.out } else { &mut slot.held_back };
+        match (reply, slot.answer) {
+            (Reply::Whole(response), Answer::Awaited { .. }) => {
+                slot.asked.keep_alive &= !asks_to_close(&response);
+                encode::whole(out, &response, slot.asked, date);
+                slot.answer = Answer::Complete;
+            }
+            (Reply::Head(response), Answer::Awaited { .. }) => {
+                // Without chunks the end of the body is the end of the connection (RFC 9112, 6.3).
+                slot.asked.keep_alive &= slot.asked.version == Version::HTTP_11 && !asks_to_close(&response);
+                slot.asked.head_only |= encode::is_bodiless(response.status());
+                encode::stream_head(out, &response, slot.asked, date);
+                slot.answer = Answer::Streaming;
+            }
+            (Reply::Chunk(chunk), Answer::Streaming) => encode::chunk(out, &chunk, slot.asked),
+            (Reply::End, Answer::Streaming) => {
+                encode::last_chunk(out, slot.asked);
+                slot.answer = Answer::Complete;
+            }
+            // Cut short, so that the client sees that something is missing.
+            (Reply::Abort, Answer::Streaming) => {
+                slot.asked.keep_alive = false;
+                slot.answer = Answer::Complete;
+            }
+            _ => {}
+        }
+        self.advance();
+    }
+
+    /// Reads nothing more; the last request that was accepted is answered with `connection: close`.
+    pub(crate) fn end_after_last(&mut self) {
+        if let Input::Body(..) = self.input {
+            // Its request will not come to an end, so there is nothing to answer.
+            self.slots.pop_back();
+        }
+        self.input = Input::Ended;
+        self.unparsed = Vec::new();
+        match self.slots.back_mut() {
+            Some(slot) => slot.asked.keep_alive = false,
+            None => self.ended = true,
+        }
+    }
+
+    /// Answers, after the answers that are due before, that there is no room, and ends.
+    pub(crate) fn refuse(&mut self, status: http::StatusCode, sentence: &'static str, date: &[u8]) {
+        self.reject(Reject { status, sentence }, date);
+    }
+
+    /// Bytes for the client.
+    pub(crate) fn out(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// All of [`out`](Self::out) is on its way.
+    pub(crate) fn sent(&mut self) {
+        if self.out.capacity() > KEPT_CAPACITY {
+            self.out = Vec::new();
+        } else {
+            self.out.clear();
+        }
+    }
+
+    /// Nothing follows what is in [`out`](Self::out): close once that is sent.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// A request has begun to arrive.
+    pub(crate) fn is_receiving(&self) -> bool {
+        matches!(self.input, Input::Body(..)) || !self.unparsed.is_empty()
+    }
+
+    /// How many bytes it holds of the client's and for the client.
+    pub(crate) fn held(&self) -> usize {
+        let body = match &self.input {
+            Input::Body(_, reader) => reader.held(),
+            Input::Head(_) | Input::Ended => 0,
+        };
+        let held_back: usize = self.slots.iter().skip(1).map(|slot| slot.held_back.len()).sum();
+        self.unparsed.len() + body + self.out.len() + held_back
+    }
+
+    fn is_gated(&self, limits: &Limits) -> bool {
+        let between_requests = matches!(self.input, Input::Head(_));
+        between_requests && (self.slots.len() >= limits.pipelined || self.out.len() > limits.unsent)
+    }
+
+    fn parse_unparsed(&mut self, limits: &Limits, date: &[u8], arrivals: &mut Vec<Arrival>) {
+        let mut unparsed = std::mem::take(&mut self.unparsed);
+        let consumed = self.parse(&unparsed, limits, date, arrivals);
+        if consumed < unparsed.len() {
+            unparsed.drain(..consumed);
+            self.unparsed = unparsed;
+        }
+    }
+
+    /// Parses as far as it goes, and says how far that was.
+    fn parse(&mut self, input: &[u8], limits: &Limits, date: &[u8], arrivals: &mut Vec<Arrival>) -> usize {
+        let mut consumed = 0;
+        while consumed < input.len() && !self.is_gated(limits) {
+            match self.step(&input[consumed..], limits, arrivals) {
+                Ok(0) => break,
+                Ok(taken) => consumed += taken,
+                Err(reject) => {
+                    self.reject(reject, date);
+                    return input.len();
+                }
+            }
+            if matches!(self.input, Input::Ended) {
+                return input.len();
+            }
+        }
+        consumed
+    }
+
+    fn step(&mut self, input: &[u8], limits: &Limits, arrivals: &mut Vec<Arrival>) -> Result<usize, Reject> {
+        match &mut self.input {
+            Input::Ended => Ok(input.len()),
+            Input::Body(_, reader) => {
+                let taken = reader.read(input, limits)?;
+                if reader.is_done() {
+                    self.arrive(arrivals);
+                }
+                Ok(taken)
+            }
+            Input::Head(scan) => {
+                let blank = leading_blank(input);
+                let Some(end) = scan.find_end(&input[blank..], limits)? else { return Ok(0) };
+                let parsed = parse::parse(&input[blank..blank + end], limits)?;
+                let reader = BodyReader::new(parsed.framing, limits)?;
+                let consumed = blank + parsed.consumed;
+                let body_follows = parsed.framing != Framing::Length(0);
+                self.open_slot(&parsed, body_follows && consumed == input.len());
+                self.input = Input::Body(parsed.head, reader);
+                if !body_follows {
+                    self.arrive(arrivals);
+                }
+                Ok(consumed)
+            }
+        }
+    }
+
+    fn open_slot(&mut self, parsed: &parse::Parsed, body_is_to_come: bool) {
+        let asked = Asked {
+            version: parsed.head.version(),
+            head_only: *parsed.head.method() == Method::HEAD,
+            keep_alive: parsed.keep_alive,
+        };
+        let wants_continue = parsed.expects_continue && body_is_to_come;
+        self.slots.push_back(Slot { asked, answer: Answer::Awaited { wants_continue }, held_back: Vec::new() });
+        self.write_continue();
+    }
+
+    /// The last slot's request is whole.
+    fn arrive(&mut self, arrivals: &mut Vec<Arrival>) {
+        let slot = self.slots.back_mut().expect("a request has its slot from its head on");
+        slot.answer = Answer::Awaited { wants_continue: false };
+        let next = if slot.asked.keep_alive { Input::Head(HeadScan::default()) } else { Input::Ended };
+        if let Input::Body(head, reader) = std::mem::replace(&mut self.input, next) {
+            let seq = self.first + self.slots.len() as u64 - 1;
+            arrivals.push(Arrival { seq, head, body: reader.finish() });
+        }
+    }
+
+    fn reject(&mut self, reject: Reject, date: &[u8]) {
+        if !matches!(self.input, Input::Body(..)) {
+            let asked = Asked { version: Version::HTTP_11, head_only: false, keep_alive: false };
+            let answer = Answer::Awaited { wants_continue: false };
+            self.slots.push_back(Slot { asked, answer, held_back: Vec::new() });
+        }
+        self.input = Input::Ended;
+        self.unparsed = Vec::new();
+        let is_first = self.slots.len() == 1;
+        let slot = self.slots.back_mut().expect("one was pushed, or is the body's");
+        slot.asked.keep_alive = false;
+        slot.answer = Answer::Complete;
+        encode::reject(if is_first { &mut self.out } else { &mut slot.held_back }, reject, slot.asked, date);
+        self.advance();
+    }
+
+    /// Lets the slots speak whose turn has come.
+    fn advance(&mut self) {
+        while let Some(Slot { answer: Answer::Complete, asked, .. }) = self.slots.front() {
+            let keep_alive = asked.keep_alive;
+            self.slots.pop_front();
+            self.first += 1;
+            if !keep_alive {
+                self.slots.clear();
+                self.input = Input::Ended;
+                self.unparsed = Vec::new();
+                self.ended = true;
+                return;
+            }
+            if let Some(front) = self.slots.front_mut() {
+                self.out.append(&mut front.held_back);
+            }
+            self.write_continue();
+        }
+    }
+
+    /// RFC 9110, 10.1.1: the 100 is an answer too, so it waits until those before it are given.
+    fn write_continue(&mut self) {
+        if let Some(Slot { answer: Answer::Awaited { wants_continue }, .. }) = self.slots.front_mut()
+            && std::mem::take(wants_continue)
+        {
+            self.out.extend_from_slice(encode::CONTINUE);
+        }
+    }
+}
+
+fn asks_to_close(response: &crate::Response) -> bool {
+    response.headers().get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+/// RFC 9112, 2.2: an empty line before the request line is read over; here, one.
+fn leading_blank(input: &[u8]) -> usize {
+    if input.starts_with(b"\r\n") { 2 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests;

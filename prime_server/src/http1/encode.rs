@@ -1,0 +1,124 @@
+//! From an answer to bytes.
+
+use http::{HeaderMap, StatusCode, Version, header};
+
+use super::Reject;
+use crate::{IntoResponse, Response};
+
+/// What of the request decides how its answer is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) version: Version,
+    /// A HEAD request: its answer has the headers of a GET's, and no body (RFC 9110, 9.3.2).
+    pub(super) head_only: bool,
+    pub(super) keep_alive: bool,
+}
+
+/// Writes an answer whose body is whole.
+pub(super) fn whole(out: &mut Vec<u8>, response: &Response, asked: Asked, date: &[u8]) {
+    let body = response.body().as_bytes();
+    let bodiless = is_bodiless(response.status());
+    out.reserve(HEAD_ESTIMATE + if asked.head_only { 0 } else { body.len() });
+    head(out, response, date);
+    // RFC 9110, 8.6: neither 1xx nor 204 has a Content-Length; for 304 it would be that of another answer.
+    if !bodiless {
+        line(out, b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
+    }
+    end_head(out, asked);
+    if !asked.head_only && !bodiless {
+        out.extend_from_slice(body);
+    }
+}
+
+/// Writes the head of an answer whose body follows piece by piece: in chunks, or up to the connection's end where the client
+/// is too old for chunks.
+pub(super) fn stream_head(out: &mut Vec<u8>, response: &Response, asked: Asked, date: &[u8]) {
+    head(out, response, date);
+    if asked.version == Version::HTTP_11 && !is_bodiless(response.status()) {
+        line(out, b"transfer-encoding", b"chunked");
+    }
+    end_head(out, asked);
+}
+
+/// Writes a piece of the body. An empty one is left out, since an empty chunk means the end.
+pub(super) fn chunk(out: &mut Vec<u8>, bytes: &[u8], asked: Asked) {
+    if asked.head_only || bytes.is_empty() {
+        return;
+    }
+    if asked.version == Version::HTTP_11 {
+        out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+        out.extend_from_slice(bytes);
+        out.extend_from_slice(b"\r\n");
+    } else {
+        out.extend_from_slice(bytes);
+    }
+}
+
+/// Writes the end of a body that came piece by piece.
+pub(super) fn last_chunk(out: &mut Vec<u8>, asked: Asked) {
+    if asked.version == Version::HTTP_11 && !asked.head_only {
+        out.extend_from_slice(b"0\r\n\r\n");
+    }
+}
+
+/// Writes the answer to bytes that are no request.
+pub(super) fn reject(out: &mut Vec<u8>, reject: Reject, asked: Asked, date: &[u8]) {
+    whole(out, &(reject.status, format!("{}\n", reject.sentence)).into_response(), asked, date);
+}
+
+/// Room for the lines of a small answer's head.
+const HEAD_ESTIMATE: usize = 192;
+
+fn head(out: &mut Vec<u8>, response: &Response, date: &[u8]) {
+    status_line(out, response.status());
+    headers(out, response.headers());
+    if !response.headers().contains_key(header::DATE) {
+        line(out, b"date", date);
+    }
+}
+
+fn end_head(out: &mut Vec<u8>, asked: Asked) {
+    connection(out, asked);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9110, 15.2: a client that waits for this may now send the body.
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+pub(super) fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn status_line(out: &mut Vec<u8>, status: StatusCode) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The stage's own headers, but for those that say where the message ends. A value cannot hold a line break: `HeaderValue`
+/// refuses it.
+fn headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        if ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION].contains(name) {
+            line(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+/// HTTP/1.1 goes on unless told otherwise, HTTP/1.0 the other way round.
+fn connection(out: &mut Vec<u8>, asked: Asked) {
+    match (asked.keep_alive, asked.version) {
+        (false, _) => line(out, b"connection", b"close"),
+        (true, Version::HTTP_10) => line(out, b"connection", b"keep-alive"),
+        (true, _) => {}
+    }
+}
+
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,183 @@
+//! What a pipeline counts, and its page in Prometheus text.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::context::Reason;
+
+/// How a job ended at a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It went on to another stage.
+    Forwarded,
+    /// It was answered.
+    Answered,
+    /// The stage panicked: 500.
+    Panicked,
+    /// The queue was full: 503.
+    QueueFull,
+    /// The worker was lost: 502.
+    Lost,
+    /// It had made too many hops: 508.
+    HopLimit,
+    /// Nobody waited for it any more.
+    Cancelled(Reason),
+}
+
+impl Ended {
+    const ALL: [Ended; 10] = [
+        Ended::Forwarded,
+        Ended::Answered,
+        Ended::Panicked,
+        Ended::QueueFull,
+        Ended::Lost,
+        Ended::HopLimit,
+        Ended::Cancelled(Reason::Disconnected),
+        Ended::Cancelled(Reason::TimedOut),
+        Ended::Cancelled(Reason::ShuttingDown),
+        Ended::Cancelled(Reason::SlowReader),
+    ];
+
+    fn index(self) -> usize {
+        Self::ALL.iter().position(|ended| *ended == self).expect("ALL is complete")
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Ended::Forwarded => "forwarded",
+            Ended::Answered => "answered",
+            Ended::Panicked => "panicked",
+            Ended::QueueFull => "queue_full",
+            Ended::Lost => "lost",
+            Ended::HopLimit => "hop_limit",
+            Ended::Cancelled(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// What one stage counts. Atomics only: a worker never waits here for another.
+#[derive(Debug)]
+pub(crate) struct StageMetrics {
+    stage: &'static str,
+    queue_delay: Histogram,
+    run_time: Histogram,
+    ended: Box<[IntCounter]>,
+}
+
+impl StageMetrics {
+    pub(crate) fn stage(&self) -> &'static str {
+        self.stage
+    }
+
+    pub(crate) fn waited(&self, time: Duration) {
+        self.queue_delay.observe(time.as_secs_f64());
+    }
+
+    pub(crate) fn ran(&self, time: Duration) {
+        self.run_time.observe(time.as_secs_f64());
+    }
+
+    pub(crate) fn ended(&self, how: Ended) {
+        self.ended[how.index()].inc();
+    }
+
+    /// How many jobs ran, and for how long all together.
+    pub(crate) fn runs(&self) -> (u64, Duration) {
+        (self.run_time.get_sample_count(), Duration::from_secs_f64(self.run_time.get_sample_sum()))
+    }
+}
+
+/// What a pipeline counts.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    queue: IntGaugeVec,
+    running: IntGaugeVec,
+    pub(crate) in_flight: IntGauge,
+    pub(crate) connections: IntGauge,
+    answers: IntCounterVec,
+    refused: IntCounterVec,
+}
+
+/// From 10 µs to 84 s, four times further each: the costs that one service meets differ by orders of magnitude.
+const FIRST_BUCKET: f64 = 10e-6;
+const BUCKET_FACTOR: f64 = 4.0;
+const BUCKETS: usize = 12;
+
+impl Metrics {
+    pub(crate) fn new(pipeline: &str) -> Self {
+        let registry = Registry::new_custom(
+            Some("prime".into()),
+            Some([("pipeline".to_owned(), pipeline.to_owned())].into_iter().collect()),
+        )
+        .expect("prime is a legal prefix");
+        let per_stage = |name: &str, help: &str| {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &["stage"]).expect("legal names");
+            register(&registry, gauge)
+        };
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help).expect("legal names"));
+        let counter = |name: &str, help: &str, label: &str| {
+            register(&registry, IntCounterVec::new(Opts::new(name, help), &[label]).expect("legal names"))
+        };
+        Self {
+            queue: per_stage("stage_queue_length", "Jobs that wait for a worker."),
+            running: per_stage("stage_in_flight", "Jobs that a worker runs."),
+            in_flight: gauge("requests_in_flight", "Requests accepted and not yet answered."),
+            connections: gauge("connections", "Open connections."),
+            answers: counter("answers_total", "Answers by status code.", "code"),
+            refused: counter("refused_total", "Requests answered at the door, by reason.", "reason"),
+            registry,
+        }
+    }
+
+    /// What a stage of this name counts.
+    pub(crate) fn stage(&self, stage: &'static str) -> StageMetrics {
+        let labels = || [("stage".to_owned(), stage.to_owned())].into_iter().collect();
+        let histogram = |name: &str, help: &str| {
+            let buckets = prometheus::exponential_buckets(FIRST_BUCKET, BUCKET_FACTOR, BUCKETS).expect("positive");
+            let options = HistogramOpts::new(name, help).const_labels(labels()).buckets(buckets);
+            register(&self.registry, Histogram::with_opts(options).expect("legal names"))
+        };
+        let outcomes =
+            Opts::new("stage_outcomes_total", "Jobs that ended at this stage, by how.").const_labels(labels());
+        let outcomes = register(&self.registry, IntCounterVec::new(outcomes, &["reason"]).expect("legal names"));
+        StageMetrics {
+            stage,
+            queue_delay: histogram("stage_queue_delay_seconds", "How long jobs waited for a worker."),
+            run_time: histogram("stage_run_seconds", "How long jobs ran."),
+            ended: Ended::ALL.iter().map(|ended| outcomes.with_label_values(&[ended.as_str()])).collect(),
+        }
+    }
+
+    pub(crate) fn answered(&self, status: http::StatusCode) {
+        self.answers.with_label_values(&[status.as_str()]).inc();
+    }
+
+    pub(crate) fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// The page, with the present loads (stage, waiting, running).
+    pub(crate) fn render(&self, loads: impl Iterator<Item = (&'static str, usize, usize)>) -> Vec<u8> {
+        for (stage, waiting, running) in loads {
+            self.queue.with_label_values(&[stage]).set(waiting as i64);
+            self.running.with_label_values(&[stage]).set(running as i64);
+        }
+        let mut page = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut page).expect("a vector takes it all");
+        page
+    }
+
+    /// The content type of [`render`](Self::render)'s page.
+    pub(crate) fn content_type() -> &'static str {
+        prometheus::TEXT_FORMAT
+    }
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
+    registry.register(Box::new(collector.clone())).expect("each name and label set is registered once");
+    collector
+}

@@ -1,0 +1,129 @@
+//! What a stage may return, and what becomes of it: a job for the next stage, or the answer.
+
+use crate::transport::Payload;
+use crate::{IntoResponse, Message, Response};
+
+/// Either the input of the next stage, or the answer, early.
+///
+/// ```
+/// # use prime_server::prelude::*;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Message, Serialize, Deserialize)] struct Candidate(u64);
+/// #[stage]
+/// fn parse(request: Request) -> Flow<Candidate> {
+///     match request.text().map(str::parse) {
+///         Ok(Ok(n)) => Flow::Forward(Candidate(n)),
+///         _ => Flow::answer((StatusCode::BAD_REQUEST, "a number, please\n")),
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub enum Flow<M> {
+    /// On to the next stage.
+    Forward(M),
+    /// Back to the client from here.
+    Answer(Response),
+}
+
+impl<M> Flow<M> {
+    /// Answers with anything that makes a response.
+    pub fn answer(response: impl IntoResponse) -> Self {
+        Flow::Answer(response.into_response())
+    }
+}
+
+/// What a stage may return when another stage follows that takes `In`: an `In`, a `Result<In, E>` whose error answers, or
+/// a [`Flow<In>`](Flow).
+#[diagnostic::on_unimplemented(
+    message = "a stage returning `{Self}` cannot feed a stage that takes `{In}`",
+    label = "this stage takes `{In}`, the one before it returns `{Self}`",
+    note = "the stage before may return `{In}`, `Result<{In}, E>` where `E: IntoResponse`, or `Flow<{In}>`",
+    note = "the first stage of a pipeline takes `Request`"
+)]
+pub trait Feeds<In: Message> {
+    /// Sorts the value: forward or answer.
+    fn feed(self) -> Flow<In>;
+}
+
+impl<M: Message> Feeds<M> for M {
+    fn feed(self) -> Flow<M> {
+        Flow::Forward(self)
+    }
+}
+
+impl<M: Message, E: IntoResponse> Feeds<M> for Result<M, E> {
+    fn feed(self) -> Flow<M> {
+        match self {
+            Ok(message) => Flow::Forward(message),
+            Err(error) => Flow::Answer(error.into_response()),
+        }
+    }
+}
+
+impl<M: Message> Feeds<M> for Flow<M> {
+    fn feed(self) -> Flow<M> {
+        self
+    }
+}
+
+/// What becomes of a finished job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// The request is answered.
+    Answer(Response),
+    /// The job goes on, along one of its stage's routes.
+    Send {
+        /// The index into [`Outcome::ROUTES`]; 0, the next stage, in a linear pipeline.
+        route: usize,
+        /// What the target stage takes.
+        payload: Payload,
+    },
+}
+
+/// What a stage may return when no stage follows: anything that makes a response, a `Result` of two such things, or a
+/// [`Flow`] of one.
+#[diagnostic::on_unimplemented(
+    message = "a pipeline cannot end with a stage that returns `{Self}`",
+    label = "this is not an answer",
+    note = "the last stage returns something that is `IntoResponse` (a string, bytes, `Json<T>`, `StatusCode`, `(StatusCode, T)`, ...), a `Result` of such, or a `Flow`; or add the stage that takes `{Self}`"
+)]
+pub trait Outcome {
+    /// The names of the stages that this outcome may go to.
+    const ROUTES: &'static [&'static str] = &[];
+
+    /// Sorts the value: answer or send.
+    fn resolve(self) -> Step;
+}
+
+impl<R: IntoResponse> Outcome for R {
+    fn resolve(self) -> Step {
+        Step::Answer(self.into_response())
+    }
+}
+
+impl<R: IntoResponse, E: IntoResponse> Outcome for Result<R, E> {
+    fn resolve(self) -> Step {
+        Step::Answer(match self {
+            Ok(response) => response.into_response(),
+            Err(error) => error.into_response(),
+        })
+    }
+}
+
+impl<R: IntoResponse> Outcome for Flow<R> {
+    fn resolve(self) -> Step {
+        Step::Answer(match self {
+            Flow::Forward(response) => response.into_response(),
+            Flow::Answer(response) => response,
+        })
+    }
+}
+
+/// The step of a stage whose follower takes `In`.
+pub(crate) fn forward<In: Message, Out: Feeds<In>>(out: Out) -> Step {
+    match out.feed() {
+        Flow::Forward(message) => Step::Send { route: 0, payload: Payload::new(message) },
+        Flow::Answer(response) => Step::Answer(response),
+    }
+}

@@ -1,0 +1,327 @@
+//! The fluent builder, whose type remembers what the last stage returns, so that stages whose types do not meet do not compile.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::built::{Built, Definition};
+use crate::error::BoxError;
+use crate::frontend::{Door, Route, Settings};
+use crate::http1::Limits;
+use crate::outcome;
+use crate::runner::{RunnerFactory, Single};
+use crate::transport::StageId;
+use crate::{Construct, Feeds, Outcome, Request, Stage, StageOptions, StartError, Step};
+
+/// A pipeline under construction: stages in the order in which a request passes them.
+///
+/// Options set before the first stage or after any are the pipeline's: [`route`](Self::route), [`deadline`](Self::deadline)
+/// and so on. [`workers`](Self::workers), [`queue`](Self::queue), [`timeout`](Self::timeout) and
+/// [`idempotent`](Self::idempotent) are those of the stage just added.
+///
+/// ```
+/// use std::time::Duration;
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn hello(_: Request) -> &'static str {
+///     "hello\n"
+/// }
+///
+/// let pipeline = Pipeline::new("hello")
+///     .route(Method::GET, "/hello")
+///     .health("/healthz")
+///     .deadline(Duration::from_secs(5))
+///     .stage::<hello>().workers(2)
+///     .build()?;
+/// assert_eq!(pipeline.test(Request::get("/hello"))?.body().as_bytes(), b"hello\n");
+/// # Ok::<(), StartError>(())
+/// ```
+#[must_use = "a pipeline does nothing before `build`"]
+pub struct Pipeline<L = NoStage> {
+    options: PipelineOptions,
+    finished: Vec<Definition>,
+    last: L,
+}
+
+struct PipelineOptions {
+    name: String,
+    routes: Vec<(Method, String)>,
+    health: Option<String>,
+    metrics: Option<String>,
+    max_hops: u32,
+    settings: Settings,
+}
+
+/// The state of a [`Pipeline`] that has no stage yet.
+#[derive(Debug)]
+pub struct NoStage;
+
+/// The state of a [`Pipeline`] whose last stage returns `Out`.
+pub struct Last<Out> {
+    name: &'static str,
+    options: StageOptions,
+    #[allow(clippy::type_complexity, reason = "named, it would have to be explained in two places")]
+    finish: Box<dyn FnOnce(fn(Out) -> Step) -> RunnerFactory>,
+    returns: PhantomData<fn() -> Out>,
+}
+
+/// What a constructor given to [`stage_from`](Pipeline::stage_from) may return: the stage, or a `Result` of it.
+pub trait Constructed {
+    /// The stage.
+    type Stage: Stage;
+
+    /// The stage, or why there is none.
+    ///
+    /// # Errors
+    /// The constructor's own.
+    fn constructed(self) -> Result<Self::Stage, StartError>;
+}
+
+impl<S: Stage> Constructed for S {
+    type Stage = S;
+
+    fn constructed(self) -> Result<S, StartError> {
+        Ok(self)
+    }
+}
+
+impl<S: Stage, E: Into<BoxError>> Constructed for Result<S, E> {
+    type Stage = S;
+
+    fn constructed(self) -> Result<S, StartError> {
+        self.map_err(StartError::construct::<S>)
+    }
+}
+
+impl Pipeline {
+    /// An empty pipeline. The name stands in metrics and logs.
+    pub fn new(name: impl Into<String>) -> Self {
+        let settings = Settings {
+            max_in_flight: 4096,
+            deadline: Duration::from_secs(30),
+            drain_limit: Duration::from_secs(30),
+            limits: Limits::default(),
+        };
+        let options = PipelineOptions {
+            name: name.into(),
+            routes: Vec::new(),
+            health: None,
+            metrics: None,
+            max_hops: 64,
+            settings,
+        };
+        Self { options, finished: Vec::new(), last: NoStage }
+    }
+
+    /// Adds the first stage.
+    pub fn stage<S: Construct>(self) -> Pipeline<Last<S::Out>>
+    where
+        Request: Feeds<S::In>,
+    {
+        Pipeline { options: self.options, finished: self.finished, last: Last::new(S::create) }
+    }
+
+    /// Adds the first stage, made by a constructor of yours: on each worker's thread, and again after a panic.
+    pub fn stage_from<C: Constructed + 'static>(
+        self,
+        constructor: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Pipeline<Last<<C::Stage as crate::Run>::Out>>
+    where
+        Request: Feeds<<C::Stage as crate::Run>::In>,
+    {
+        let last = Last::new::<C::Stage>(move || constructor().constructed());
+        Pipeline { options: self.options, finished: self.finished, last }
+    }
+}
+
+impl<L> Pipeline<L> {
+    /// Takes requests of this method and path. `{name}` stands for one segment of the path, `{*name}` for the rest; the entry
+    /// stage reads them with [`Request::path`]. Other paths are answered 404, other methods 405. A pipeline without routes takes
+    /// everything.
+    pub fn route(mut self, method: Method, path: impl Into<String>) -> Self {
+        self.options.routes.push((method, path.into()));
+        self
+    }
+
+    /// Answers `GET` of this path 200 while the pipeline serves, and 503 while it starts or drains, without waking a worker.
+    pub fn health(mut self, path: impl Into<String>) -> Self {
+        self.options.health = Some(path.into());
+        self
+    }
+
+    /// Answers `GET` of this path with the metrics, as Prometheus text.
+    pub fn metrics(mut self, path: impl Into<String>) -> Self {
+        self.options.metrics = Some(path.into());
+        self
+    }
+
+    /// The most requests that are accepted and not yet answered; one more is answered 503. Default: 4096.
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.options.settings.max_in_flight = requests;
+        self
+    }
+
+    /// The time from a request's arrival to its answer; past it the answer is 504. Default: 30 s.
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.options.settings.deadline = limit;
+        self
+    }
+
+    /// The most times that a request may go from one stage to another; past it the answer is 508. Default: 64.
+    pub fn max_hops(mut self, hops: u32) -> Self {
+        self.options.max_hops = hops;
+        self
+    }
+
+    /// The time that requests in flight have to finish once the pipeline is told to stop; past it they are answered 503.
+    /// Default: 30 s.
+    pub fn drain_limit(mut self, limit: Duration) -> Self {
+        self.options.settings.drain_limit = limit;
+        self
+    }
+
+    /// The limits of every buffer that a client can fill.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.settings.limits = limits;
+        self
+    }
+}
+
+impl<Out: 'static> Pipeline<Last<Out>> {
+    /// How many workers (threads) the last stage has. Default: one for each core.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.last.options = self.last.options.workers(workers);
+        self
+    }
+
+    /// The most jobs that may wait at the last stage; one more is answered 503. Default: `max_in_flight`.
+    pub fn queue(mut self, jobs: usize) -> Self {
+        self.last.options = self.last.options.queue(jobs);
+        self
+    }
+
+    /// The longest that a job may wait and run at the last stage; then it is answered 504. Default: what is left of the
+    /// deadline.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.last.options.timeout = Some(limit);
+        self
+    }
+
+    /// A job of the last stage may be run again where its worker was lost. Inside one process no worker is lost without the
+    /// others; it counts where workers are processes.
+    pub fn idempotent(mut self) -> Self {
+        self.last.options = self.last.options.idempotent(true);
+        self
+    }
+
+    /// Adds a stage that takes what the last one forwards.
+    pub fn stage<S: Construct>(self) -> Pipeline<Last<S::Out>>
+    where
+        Out: Feeds<S::In>,
+    {
+        self.followed_by(outcome::forward::<S::In, Out>, Last::new(S::create))
+    }
+
+    /// Adds a stage made by a constructor of yours: on each worker's thread, and again after a panic.
+    pub fn stage_from<C: Constructed + 'static>(
+        self,
+        constructor: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Pipeline<Last<<C::Stage as crate::Run>::Out>>
+    where
+        Out: Feeds<<C::Stage as crate::Run>::In>,
+    {
+        let last = Last::new::<C::Stage>(move || constructor().constructed());
+        self.followed_by(outcome::forward::<<C::Stage as crate::Run>::In, Out>, last)
+    }
+
+    fn followed_by<Next>(mut self, resolve: fn(Out) -> Step, last: Last<Next>) -> Pipeline<Last<Next>> {
+        let next = StageId(self.finished.len() as u16 + 1);
+        self.finished.push(self.last.finish(resolve, vec![next]));
+        Pipeline { options: self.options, finished: self.finished, last }
+    }
+
+    /// Checks the whole.
+    ///
+    /// # Errors
+    /// [`StartError`]: two stages of one name, a malformed route, an option that cannot work.
+    pub fn build(mut self) -> Result<Built, StartError>
+    where
+        Out: Outcome,
+    {
+        self.finished.push(self.last.finish(Out::resolve, Vec::new()));
+        self.options.build(self.finished)
+    }
+}
+
+impl<Out: 'static> Last<Out> {
+    fn new<S: Stage<Out = Out>>(make: impl Fn() -> Result<S, StartError> + Send + Sync + 'static) -> Self {
+        let make = Arc::new(make);
+        let finish = |resolve: fn(Out) -> Step| -> RunnerFactory {
+            Arc::new(move || Ok(Box::new(Single { stage: make()?, resolve })))
+        };
+        Self { name: S::NAME, options: S::DEFAULTS, finish: Box::new(finish), returns: PhantomData }
+    }
+
+    fn finish(self, resolve: fn(Out) -> Step, routes: Vec<StageId>) -> Definition {
+        Definition { name: self.name, options: self.options, factory: (self.finish)(resolve), routes: routes.into() }
+    }
+}
+
+/// The most stages: a job keeps track of those that it has passed in the bits of a word.
+const MAX_STAGES: usize = 64;
+
+/// Longer than anything waits. Keeps moments in time from overflowing where a limit is to mean "none".
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+impl PipelineOptions {
+    fn build(mut self, mut stages: Vec<Definition>) -> Result<Built, StartError> {
+        let pipeline = self.name.clone();
+        if stages.len() > MAX_STAGES {
+            return Err(StartError::TooManyStages { pipeline, stages: stages.len() });
+        }
+        for (at, stage) in stages.iter_mut().enumerate() {
+            self.check_stage(stage)?;
+            stage.options.timeout = stage.options.timeout.map(|limit| limit.min(FOREVER));
+            debug_assert!(stage.routes.iter().all(|to| to.index() > at), "linear pipelines lead forward");
+        }
+        for (at, stage) in stages.iter().enumerate() {
+            if stages[..at].iter().any(|before| before.name == stage.name) {
+                return Err(StartError::TwoStages { pipeline, stage: stage.name });
+            }
+        }
+        let settings = &mut self.settings;
+        let place = || format!("pipeline `{pipeline}`");
+        require(settings.max_in_flight > 0, place, "`max_in_flight` is 0, so that no request could be accepted")?;
+        require(
+            u32::try_from(settings.max_in_flight).is_ok(),
+            place,
+            "`max_in_flight` is more than 4294967295, the most that can be told apart",
+        )?;
+        require(!settings.deadline.is_zero(), place, "`deadline` is 0, so that no request could be answered in time")?;
+        settings.deadline = settings.deadline.min(FOREVER);
+        settings.drain_limit = settings.drain_limit.min(FOREVER);
+        let entry = StageId(0);
+        let routes: Vec<Route> =
+            self.routes.into_iter().map(|(method, pattern)| Route { method, pattern, to: entry }).collect();
+        let door = Door::new(&routes, self.health.as_deref(), self.metrics.as_deref(), entry)?;
+        Ok(Built::new(self.name, stages, Arc::new(door), self.max_hops, self.settings))
+    }
+
+    fn check_stage(&self, stage: &Definition) -> Result<(), StartError> {
+        let place = || format!("stage `{}` of pipeline `{}`", stage.name, self.name);
+        require(stage.options.workers != Some(0), place, "`workers` is 0, so that no job would ever run")?;
+        let timeout = stage.options.timeout;
+        require(
+            timeout.is_none_or(|limit| !limit.is_zero()),
+            place,
+            "the timeout is 0, so that every job would be answered 504",
+        )
+    }
+}
+
+fn require(holds: bool, place: impl Fn() -> String, problem: &str) -> Result<(), StartError> {
+    if holds { Ok(()) } else { Err(StartError::Option { place: place(), problem: problem.to_owned() }) }
+}

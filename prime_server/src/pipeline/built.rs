@@ -1,0 +1,114 @@
+//! A pipeline that has been checked: it can be served, started, or asked on the spot.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::running::Running;
+use crate::context::{Context, RequestId, Ticket};
+use crate::frontend::{Door, Listener, Settings, StreamListener, Way};
+use crate::runner::{Job, RunnerFactory};
+use crate::transport::{Payload, StageId};
+use crate::{IntoResponse, Request, Response, StageOptions, StartError, Step};
+
+/// A stage as the builder leaves it.
+pub(super) struct Definition {
+    pub(super) name: &'static str,
+    pub(super) options: StageOptions,
+    pub(super) factory: RunnerFactory,
+    /// Where each route of its outcome leads.
+    pub(super) routes: Arc<[StageId]>,
+}
+
+/// A pipeline that [`build`](super::Pipeline::build) has checked.
+pub struct Built {
+    pub(super) name: String,
+    pub(super) stages: Vec<Definition>,
+    pub(super) door: Arc<Door>,
+    pub(super) max_hops: u32,
+    pub(super) settings: Settings,
+}
+
+impl Built {
+    pub(super) fn new(
+        name: String,
+        stages: Vec<Definition>,
+        door: Arc<Door>,
+        max_hops: u32,
+        settings: Settings,
+    ) -> Self {
+        Self { name, stages, door, max_hops, settings }
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains: nothing new is taken, what is in flight is answered, up to the drain
+    /// limit. A second signal ends the process at once.
+    ///
+    /// The endpoint is `tcp://` with an address (`127.0.0.1`, `[::1]`, `*` for all) and a port.
+    ///
+    /// # Errors
+    /// [`StartError`]: the endpoint cannot be listened on, or a stage's constructor fails.
+    pub fn serve(&self, endpoint: &str) -> Result<(), StartError> {
+        self.start(endpoint)?.run_until_signal()
+    }
+
+    /// Starts, and comes back once every worker has constructed its stage and the address is bound. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn start(&self, endpoint: &str) -> Result<Running, StartError> {
+        let listener: Box<dyn Listener> = Box::new(StreamListener::bind(endpoint, self.settings.limits.take_answer)?);
+        Running::start(self, Some(listener))
+    }
+
+    /// Starts without listening anywhere: requests come through [`Running::client`].
+    ///
+    /// # Errors
+    /// [`StartError`], if a stage's constructor fails.
+    pub fn start_in_process(&self) -> Result<Running, StartError> {
+        Running::start(self, None)
+    }
+
+    /// Runs one request through the door and the stages, on the caller's thread, each stage made for it. For tests: no thread
+    /// is started, nothing times out, and a panic of a stage is the caller's.
+    ///
+    /// # Errors
+    /// [`StartError`], if a stage's constructor fails.
+    pub fn test(&self, request: impl Into<Request>) -> Result<Response, StartError> {
+        let mut request = request.into();
+        let mut stage = match self.door.way(request.head()) {
+            Way::Stage(stage, params) => {
+                request.set_params(params);
+                stage
+            }
+            Way::Refused(response) => return Ok(response),
+            Way::Health => return Ok("ok\n".into_response()),
+            Way::Metrics => return Ok("".into_response()),
+        };
+        let id = RequestId { key: 0, generation: 0 };
+        let mut context = Context::new(Ticket::new(id, request.shared_head(), Instant::now() + self.settings.deadline));
+        let mut payload = Payload::new(request);
+        loop {
+            let definition = &self.stages[stage.index()];
+            let mut runner = (definition.factory)()?;
+            let mut job = Job::new(context, payload);
+            runner.run(std::slice::from_mut(&mut job));
+            (stage, payload) = match job.step {
+                Some(Step::Answer(response)) => return Ok(response),
+                Some(Step::Send { .. }) if job.context.hops >= self.max_hops => {
+                    return Ok((StatusCode::LOOP_DETECTED, "the request made too many hops\n").into_response());
+                }
+                Some(Step::Send { route, payload }) => (definition.routes[route], payload),
+                None => return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+            };
+            context = Context { hops: job.context.hops + 1, ..job.context };
+        }
+    }
+}
+
+impl std::fmt::Debug for Built {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stages: Vec<_> = self.stages.iter().map(|stage| stage.name).collect();
+        f.debug_struct("Built").field("name", &self.name).field("stages", &stages).finish_non_exhaustive()
+    }
+}

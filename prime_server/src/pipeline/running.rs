@@ -1,0 +1,219 @@
+//! A pipeline's threads: started in order, watched, drained.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::built::{Built, Definition};
+use super::client::Client;
+use crate::StartError;
+use crate::balancer::{Options, WorkerId};
+use crate::error::BoxError;
+use crate::frontend::{FrontEnd, Listener};
+use crate::lifecycle;
+use crate::loopback::{Loopback, Note, loopback};
+use crate::metrics::Metrics;
+use crate::transport::{Local, LocalStage, StageId};
+use crate::worker::Worker;
+
+/// How often a job is tried at most, where its stage is idempotent.
+const ATTEMPTS: u32 = 3;
+
+/// How long a stopped pipeline waits for workers that are still in the user's code. They cannot be ended, only left behind.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A pipeline that runs. Dropped, it stops at once; [`stop`](Self::stop) lets it finish what it has.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    endpoint: Option<String>,
+    loopback: Loopback,
+    transport: Arc<Local>,
+    tokens: Arc<AtomicU64>,
+    front_end: Option<JoinHandle<()>>,
+    /// Disconnected once the last worker has ended.
+    workers: Receiver<Infallible>,
+}
+
+/// What a stage has done so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StageStats {
+    /// The stage's name.
+    pub name: &'static str,
+    /// Jobs that wait for a worker.
+    pub waiting: usize,
+    /// Jobs that a worker runs.
+    pub running: usize,
+    /// Jobs that have run.
+    pub jobs: u64,
+    /// How long they ran, all together.
+    pub busy: Duration,
+}
+
+impl Running {
+    pub(super) fn start(built: &Built, listener: Option<Box<dyn Listener>>) -> Result<Self, StartError> {
+        let (loopback, inbox) = loopback().map_err(|error| system("make an eventfd", error))?;
+        let metrics = Arc::new(Metrics::new(&built.name));
+        let stages = built.stages.iter().map(|stage| local_stage(built, stage, &metrics)).collect();
+        let transport = Arc::new(Local::new(stages, loopback.clone()));
+        let endpoint = listener.as_ref().map(|listener| listener.endpoint().to_owned());
+        let front_end = FrontEnd::new(
+            built.settings.clone(),
+            Arc::clone(&built.door),
+            listener,
+            Arc::clone(&transport),
+            inbox,
+            metrics,
+        );
+        let front_end = spawn("front end", move || front_end.run())?;
+        let (alive, workers) = crossbeam_channel::bounded(0);
+        let running = Self {
+            name: built.name.clone(),
+            endpoint,
+            loopback,
+            transport,
+            tokens: Arc::default(),
+            front_end: Some(front_end),
+            workers,
+        };
+        // From here on an error drops `running`, which ends what has been started.
+        let (started, starts) = crossbeam_channel::unbounded();
+        for (at, stage) in built.stages.iter().enumerate() {
+            for worker in running.workers_of(built, stage, StageId(at as u16)) {
+                let (started, alive) = (started.clone(), alive.clone());
+                spawn(&format!("{}-{}", short(stage.name), worker.id.0), move || {
+                    worker.run(&started);
+                    drop(alive);
+                })?;
+            }
+        }
+        drop((started, alive));
+        starts.into_iter().collect::<Result<(), StartError>>()?;
+        running.loopback.send(Note::Ready);
+        tracing::info!(pipeline = running.name, endpoint = running.endpoint, "serving");
+        Ok(running)
+    }
+
+    fn workers_of(&self, built: &Built, stage: &Definition, id: StageId) -> impl Iterator<Item = Worker> {
+        let metrics = Arc::clone(self.transport.stages()[id.index()].metrics());
+        (0..workers(stage)).map(move |worker| Worker {
+            id: WorkerId(worker),
+            stage: id,
+            factory: Arc::clone(&stage.factory),
+            routes: Arc::clone(&stage.routes),
+            max_hops: built.max_hops,
+            transport: Arc::clone(&self.transport),
+            metrics: Arc::clone(&metrics),
+        })
+    }
+
+    /// Where it listens, with the port that it got: `tcp://127.0.0.1:8002`. `None` where it does not listen.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// As [`endpoint`](Self::endpoint), as an address.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.endpoint.as_deref()?.strip_prefix("tcp://")?.parse().ok()
+    }
+
+    /// A client of this pipeline within this process.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.loopback.clone(), Arc::clone(&self.tokens))
+    }
+
+    /// What each stage has done so far, in the pipeline's order.
+    #[must_use]
+    pub fn stages(&self) -> Vec<StageStats> {
+        let stats = |stage: &LocalStage| {
+            let (waiting, running) = stage.load();
+            let (jobs, busy) = stage.metrics().runs();
+            StageStats { name: stage.metrics().stage(), waiting, running, jobs, busy }
+        };
+        self.transport.stages().iter().map(stats).collect()
+    }
+
+    /// Begins to drain: nothing new is taken, and the pipeline ends once what is in flight is answered. Does not wait.
+    pub fn drain(&self) {
+        self.loopback.send(Note::Drain);
+    }
+
+    /// Drains, and waits until the pipeline has ended: as soon as it is idle, at the drain limit at the latest.
+    pub fn stop(mut self) {
+        self.drain();
+        self.join();
+    }
+
+    /// Waits for SIGTERM or SIGINT, then drains and comes back. A second signal ends the process at once.
+    ///
+    /// # Errors
+    /// [`StartError`], if the signals cannot be caught.
+    pub fn run_until_signal(mut self) -> Result<(), StartError> {
+        let loopback = self.loopback.clone();
+        let signals = lifecycle::on_signal(move || _ = loopback.send(Note::Drain))?;
+        self.join();
+        drop(signals);
+        Ok(())
+    }
+
+    fn join(&mut self) {
+        if let Some(front_end) = self.front_end.take()
+            && front_end.join().is_err()
+        {
+            tracing::error!(pipeline = self.name, "the front end panicked");
+        }
+        if self.workers.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!(pipeline = self.name, "workers are left behind that do not come back from their stage");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.front_end.is_some() {
+            self.loopback.send(Note::Stop);
+            self.join();
+        }
+    }
+}
+
+fn local_stage(built: &Built, stage: &Definition, metrics: &Metrics) -> LocalStage {
+    let options = Options {
+        queue: stage.options.queue.unwrap_or(built.settings.max_in_flight),
+        timeout: stage.options.timeout,
+        idempotent: stage.options.idempotent,
+        attempts: ATTEMPTS,
+    };
+    LocalStage::new(Arc::new(metrics.stage(stage.name)), options, workers(stage))
+}
+
+fn workers(stage: &Definition) -> usize {
+    stage.options.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Linux shows 15 bytes of a thread's name, and the worker's number should be among them.
+fn short(stage: &str) -> &str {
+    stage
+        .char_indices()
+        .take_while(|(at, c)| at + c.len_utf8() <= 11)
+        .last()
+        .map_or("", |(at, c)| &stage[..at + c.len_utf8()])
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|error| system("start a thread", error))
+}
+
+fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {
+    StartError::System { doing, source: source.into() }
+}

@@ -1,0 +1,137 @@
+//! What a stage is: a function from one message to an outcome, and what a pipeline knows about it.
+
+use std::time::Duration;
+
+use crate::{Context, Message, StartError};
+
+/// What a stage does with a job. `#[stage]` writes this; by hand it is four lines.
+///
+/// One value of the type serves one worker: it is made on the worker's own thread, never leaves it (so it need
+/// not be `Send`), and runs one job at a time.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[derive(Default, Stage)]
+/// struct Echo;
+///
+/// impl Run for Echo {
+///     type In = Request;
+///     type Out = String;
+///     fn run(&mut self, request: Request, _: &Context) -> String {
+///         request.head().path().to_owned()
+///     }
+/// }
+///
+/// let echo = Pipeline::new("echo").stage::<Echo>().build()?;
+/// assert_eq!(echo.test(Request::get("/hi"))?.body().as_bytes(), b"/hi");
+/// # Ok::<(), StartError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a stage",
+    label = "not a stage",
+    note = "put `#[stage]` on the function or on the type's `impl` block, or write `impl Run for {Self}` and `#[derive(Stage)]`"
+)]
+pub trait Run: Sized + 'static {
+    /// What the stage takes. The first stage of a pipeline takes a [`Request`](crate::Request).
+    type In: Message;
+    /// What the stage returns: see [`Feeds`](crate::Feeds) and [`Outcome`](crate::Outcome) for what may stand here.
+    type Out;
+
+    /// Does one job. It may take as long as the work takes; a long one asks [`Context::check`] every so often.
+    ///
+    /// A panic answers the request with 500 and the worker makes itself a new stage.
+    fn run(&mut self, input: Self::In, cx: &Context) -> Self::Out;
+
+    /// Called after each job, once its outcome is on its way: the place to clear scratch memory.
+    fn reset(&mut self) {}
+}
+
+/// What a pipeline knows about a stage: its name, and the options that its author chose.
+///
+/// Derived with `#[derive(Stage)]`, or written by `#[stage]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a stage",
+    label = "not a stage",
+    note = "put `#[stage]` on the function or on the type's `impl` block, or write `impl Run for {Self}` and `#[derive(Stage)]`"
+)]
+pub trait Stage: Run {
+    /// The stage's name in metrics, logs, thread names and routes. Unique in a pipeline.
+    const NAME: &'static str;
+    /// The options where the builder sets none.
+    const DEFAULTS: StageOptions = StageOptions::new();
+}
+
+/// How a worker makes its stage where `.stage::<S>()` names no constructor.
+///
+/// `#[stage]` writes it for functions and for `impl` blocks with `fn new`; a type that is [`Default`] has it already.
+#[diagnostic::on_unimplemented(
+    message = "nothing says how to construct the stage `{Self}`",
+    label = "no constructor",
+    note = "give its `#[stage] impl` block a `fn new() -> Result<Self, E>`, or implement `Default`, or add it with `.stage_from(move || ...)`"
+)]
+pub trait Construct: Stage {
+    /// Makes the stage, on the worker's own thread, once for each worker and again after a panic.
+    ///
+    /// # Errors
+    /// What the constructor says went wrong; it stops the pipeline from starting.
+    fn create() -> Result<Self, StartError>;
+}
+
+impl<S: Stage + Default> Construct for S {
+    fn create() -> Result<Self, StartError> {
+        Ok(S::default())
+    }
+}
+
+/// Options of a stage. An unset one takes the pipeline's default.
+///
+/// ```
+/// # use prime_server::StageOptions;
+/// const OPTIONS: StageOptions = StageOptions::new().workers(4).timeout_ms(2_000);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageOptions {
+    pub(crate) workers: Option<usize>,
+    pub(crate) queue: Option<usize>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) idempotent: bool,
+}
+
+impl StageOptions {
+    /// No option set.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { workers: None, queue: None, timeout: None, idempotent: false }
+    }
+
+    /// How many workers (threads) the stage has. Default: one for each core.
+    #[must_use]
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The most jobs that may wait for a worker; one more is answered 503. Default: the pipeline's `max_in_flight`.
+    #[must_use]
+    pub const fn queue(mut self, jobs: usize) -> Self {
+        self.queue = Some(jobs);
+        self
+    }
+
+    /// The longest that a job may wait and run in this stage, in milliseconds; then it is answered 504. Default: what
+    /// is left of the request's deadline.
+    #[must_use]
+    pub const fn timeout_ms(mut self, milliseconds: u64) -> Self {
+        self.timeout = Some(Duration::from_millis(milliseconds));
+        self
+    }
+
+    /// A job lost with its worker may be run again elsewhere, since running it twice does no harm. Default: it may not,
+    /// and is answered 502.
+    #[must_use]
+    pub const fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+}

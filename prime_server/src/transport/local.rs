@@ -1,0 +1,263 @@
+//! Stages in this process: each queue is a [`Balancer`] behind a mutex, each idle worker a parked thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::{Envelope, Next, Rejected, Source, StageId, Transport};
+use crate::IntoResponse;
+use crate::balancer::{Balancer, Expired, Options, WorkerId};
+use crate::context::{Reason, RequestId, Ticket};
+use crate::loopback::{Loopback, Note};
+use crate::metrics::{Ended, StageMetrics};
+use crate::response::Reply;
+
+/// All stages of a pipeline, in this process.
+#[derive(Debug)]
+pub(crate) struct Local {
+    stages: Box<[LocalStage]>,
+    loopback: Loopback,
+}
+
+/// One stage's pool.
+#[derive(Debug)]
+pub(crate) struct LocalStage {
+    metrics: Arc<StageMetrics>,
+    timeout: Option<Duration>,
+    station: Mutex<Station>,
+    /// Set by each worker before it first asks for a job, so before it can be summoned.
+    threads: Box<[OnceLock<Thread>]>,
+}
+
+#[derive(Debug)]
+struct Station {
+    balancer: Balancer<Envelope>,
+    /// When the front end will look at this balancer's timeouts next, as far as it has been told.
+    planned: Option<Instant>,
+    closed: bool,
+}
+
+impl LocalStage {
+    pub(crate) fn new(metrics: Arc<StageMetrics>, options: Options, workers: usize) -> Self {
+        let station = Station { balancer: Balancer::new(options, workers), planned: None, closed: false };
+        let threads = (0..workers).map(|_| OnceLock::new()).collect();
+        Self { metrics, timeout: options.timeout, station: Mutex::new(station), threads }
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<StageMetrics> {
+        &self.metrics
+    }
+
+    /// Drops a cancelled job. Its message is the user's, and must not take the front end with it if its `drop` panics.
+    fn discard(&self, job: Envelope) {
+        if let Some(reason) = job.context.ticket.cancelled() {
+            self.metrics.ended(Ended::Cancelled(reason));
+        }
+        if catch_unwind(AssertUnwindSafe(|| drop(job))).is_err() {
+            tracing::error!(stage = self.metrics.stage(), "a message panicked when it was dropped");
+        }
+    }
+
+    /// How many jobs wait, and how many run.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let station = self.lock();
+        (station.balancer.waiting(), station.balancer.running())
+    }
+
+    /// No user code runs under this lock, so even a poisoned one guards what is whole.
+    fn lock(&self) -> MutexGuard<'_, Station> {
+        self.station.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the idle workers that the waiting jobs need. The system calls are made without the lock.
+    fn wake<'a>(&'a self, mut station: MutexGuard<'a, Station>) {
+        while let Some(worker) = station.balancer.summon() {
+            drop(station);
+            if let Some(thread) = self.threads[worker.0].get() {
+                thread.unpark();
+            }
+            station = self.lock();
+        }
+    }
+
+    fn offer(&self, station: &mut Station, mut job: Envelope, to: StageId, now: Instant) -> Result<(), Rejected> {
+        if station.closed {
+            return Err(Rejected::Gone(job));
+        }
+        job.queued = now;
+        job.returns = job.context.passed & to.bit() != 0;
+        job.context.passed |= to.bit();
+        let ticket = Arc::clone(&job.context.ticket);
+        job.context.deadline = self.timeout.map_or(ticket.deadline, |timeout| ticket.deadline.min(now + timeout));
+        let entry = station.balancer.offer(job, now).map_err(Rejected::Full)?;
+        ticket.queued_at(to, entry);
+        Ok(())
+    }
+}
+
+impl Station {
+    /// Whether the front end must be told that this balancer has an event sooner than it plans to look. With equal timeouts
+    /// that is so only where there was none, since the one it waits for came first.
+    fn must_plan(&mut self) -> bool {
+        let next = self.balancer.next_event();
+        let sooner = next.is_some_and(|next| self.planned.is_none_or(|planned| next < planned));
+        if sooner {
+            self.planned = next;
+        }
+        sooner
+    }
+}
+
+impl Local {
+    pub(crate) fn new(stages: Vec<LocalStage>, loopback: Loopback) -> Self {
+        Self { stages: stages.into(), loopback }
+    }
+
+    pub(crate) fn stages(&self) -> &[LocalStage] {
+        &self.stages
+    }
+
+    fn stage(&self, id: StageId) -> &LocalStage {
+        &self.stages[id.index()]
+    }
+
+    /// As [`dispatch`](Transport::dispatch) for many jobs, under one lock. Gives what was refused.
+    pub(crate) fn dispatch_all(
+        &self,
+        to: StageId,
+        jobs: impl Iterator<Item = Envelope>,
+        now: Instant,
+    ) -> Vec<Rejected> {
+        let stage = self.stage(to);
+        let mut station = stage.lock();
+        let refused = jobs.filter_map(|job| stage.offer(&mut station, job, to, now).err()).collect();
+        self.settle(to, station);
+        refused
+    }
+
+    /// After an offer: wakes workers, tells the front end what it must know.
+    fn settle<'a>(&'a self, to: StageId, mut station: MutexGuard<'a, Station>) {
+        let stage = self.stage(to);
+        let plan = stage.timeout.is_some() && station.must_plan();
+        stage.wake(station);
+        if plan {
+            self.loopback.send(Note::Plan(to));
+        }
+    }
+
+    /// Ends what has outlived a stage's timeout, and gives it with the moment to call again. The front end's to call.
+    pub(crate) fn tick(&self, stage: StageId, now: Instant) -> (Vec<Expired<Envelope>>, Option<Instant>) {
+        let mut station = self.stage(stage).lock();
+        let expired = std::iter::from_fn(|| station.balancer.tick(now)).collect();
+        station.planned = station.balancer.next_event();
+        (expired, station.planned)
+    }
+
+    /// Drops a cancelled job that was waiting at a stage.
+    pub(crate) fn discard(&self, stage: StageId, job: Envelope) {
+        self.stage(stage).discard(job);
+    }
+
+    /// When the front end should call [`tick`](Self::tick).
+    pub(crate) fn planned(&self, stage: StageId) -> Option<Instant> {
+        self.stage(stage).lock().planned
+    }
+
+    /// Nothing is taken any more: what waits is dropped, and workers end once they are free.
+    pub(crate) fn close(&self) {
+        for stage in &self.stages {
+            let waiting = {
+                let mut station = stage.lock();
+                station.closed = true;
+                station.balancer.clear()
+            };
+            waiting.into_iter().for_each(|job| stage.discard(job));
+            for thread in stage.threads.iter().filter_map(OnceLock::get) {
+                thread.unpark();
+            }
+        }
+    }
+
+    pub(crate) fn is_closed(&self, stage: StageId) -> bool {
+        self.stage(stage).lock().closed
+    }
+
+    /// The jobs of one worker. To be made on the worker's own thread.
+    pub(crate) fn source(self: &Arc<Self>, stage: StageId, worker: WorkerId) -> LocalSource {
+        self.stage(stage).threads[worker.0].get_or_init(thread::current);
+        LocalSource { local: Arc::clone(self), stage, worker }
+    }
+}
+
+impl Transport for Local {
+    fn dispatch(&self, to: StageId, job: Envelope, now: Instant) -> Result<(), Rejected> {
+        let stage = self.stage(to);
+        let mut station = stage.lock();
+        stage.offer(&mut station, job, to, now)?;
+        self.settle(to, station);
+        Ok(())
+    }
+
+    fn reply(&self, id: RequestId, reply: Reply) {
+        self.loopback.send(Note::Reply(id, reply));
+    }
+
+    fn cancel(&self, ticket: &Ticket, why: Reason) {
+        ticket.cancel(why);
+        if let Some((stage, entry)) = ticket.place() {
+            let stage = self.stage(stage);
+            let waiting = stage.lock().balancer.cancel(entry, ticket.id);
+            if let Some(job) = waiting {
+                stage.discard(job);
+            }
+        }
+    }
+}
+
+/// One worker's jobs. Dropped before its job is done, it is a worker lost: the job is answered 502.
+#[derive(Debug)]
+pub(crate) struct LocalSource {
+    local: Arc<Local>,
+    stage: StageId,
+    worker: WorkerId,
+}
+
+impl Source for LocalSource {
+    fn next(&mut self) -> Next {
+        let stage = self.local.stage(self.stage);
+        loop {
+            let mut station = stage.lock();
+            if station.closed {
+                return Next::Drained;
+            }
+            if let Some(job) = station.balancer.take(self.worker) {
+                return Next::Job(job);
+            }
+            // A lost job that this worker may not have can be waiting for another one.
+            stage.wake(station);
+            thread::park();
+        }
+    }
+
+    fn done(&mut self) {
+        self.local.stage(self.stage).lock().balancer.done(self.worker);
+    }
+}
+
+impl Drop for LocalSource {
+    fn drop(&mut self) {
+        let stage = self.local.stage(self.stage);
+        let mut station = stage.lock();
+        let lost = station.balancer.lost(self.worker);
+        stage.wake(station);
+        if let Some(lost) = lost {
+            // The message went with the worker, so that even an idempotent stage has nothing left to try again.
+            stage.metrics.ended(Ended::Lost);
+            let answer = (StatusCode::BAD_GATEWAY, "the worker was lost while it did the job\n").into_response();
+            self.local.reply(lost.id(), Reply::Whole(answer));
+        }
+    }
+}

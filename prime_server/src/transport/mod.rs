@@ -1,0 +1,150 @@
+//! The seam between threads and wires: how a job gets to a stage, and how an answer gets back.
+
+use std::any::Any;
+use std::fmt;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::balancer::Job;
+use crate::context::{Context, Reason, RequestId, Ticket};
+use crate::response::Reply;
+use crate::{CodecError, Message};
+
+mod local;
+
+pub(crate) use local::{Local, LocalSource, LocalStage};
+
+/// A stage's place in its pipeline, resolved once when the pipeline is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct StageId(pub(crate) u16);
+
+impl StageId {
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The stage's bit in [`Context::passed`]; a pipeline has at most 64 stages.
+    pub(crate) fn bit(self) -> u64 {
+        1 << self.0
+    }
+}
+
+/// A message without its type: as it is between threads, encoded between processes.
+pub struct Payload(Carried);
+
+enum Carried {
+    Local(Box<dyn Parcel>),
+    #[allow(dead_code, reason = "made by the wire transport")]
+    Wire(Bytes),
+}
+
+impl Payload {
+    /// Wraps a message; one allocation.
+    #[must_use]
+    pub fn new<M: Message>(message: M) -> Self {
+        Self(Carried::Local(Box::new(message)))
+    }
+
+    /// The message again.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the payload came over a wire and is no `M`.
+    ///
+    /// # Panics
+    /// If the payload was made of another type in this process, which the typed builder rules out.
+    pub(crate) fn open<M: Message>(self) -> Result<M, CodecError> {
+        match self.0 {
+            Carried::Local(parcel) => {
+                let parcel: Box<dyn Any> = parcel;
+                Ok(*parcel.downcast().expect("the builder connects stages whose types meet"))
+            }
+            Carried::Wire(frame) => M::decode(frame),
+        }
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Carried::Local(_) => "Payload::Local",
+            Carried::Wire(_) => "Payload::Wire",
+        })
+    }
+}
+
+/// Any message, as a trait object that only a wire transport asks to encode itself.
+trait Parcel: Any + Send {
+    #[allow(dead_code, reason = "asked by the wire transport")]
+    fn encode(&self) -> Result<Bytes, CodecError>;
+}
+
+impl<M: Message> Parcel for M {
+    fn encode(&self) -> Result<Bytes, CodecError> {
+        Message::encode(self)
+    }
+}
+
+/// A job on its way to a stage, or waiting there.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    pub(crate) context: Context,
+    pub(crate) payload: Payload,
+    /// When it was queued at the stage where it is.
+    pub(crate) queued: Instant,
+    /// It has passed the stage before.
+    pub(crate) returns: bool,
+}
+
+impl Envelope {
+    pub(crate) fn new(context: Context, payload: Payload, now: Instant) -> Self {
+        Self { context, payload, queued: now, returns: false }
+    }
+}
+
+impl Job for Envelope {
+    fn id(&self) -> RequestId {
+        self.context.ticket.id
+    }
+    fn attempt(&self) -> u32 {
+        self.context.attempt
+    }
+    fn returns(&self) -> bool {
+        self.returns
+    }
+}
+
+/// Why a job was not taken. It comes back with the reason.
+#[derive(Debug)]
+pub(crate) enum Rejected {
+    /// The stage's queue is full.
+    Full(Envelope),
+    /// The stage takes nothing any more.
+    Gone(Envelope),
+}
+
+/// How jobs and answers travel.
+pub(crate) trait Transport: Send + Sync + 'static {
+    /// Hands a job to a stage's balancer.
+    fn dispatch(&self, to: StageId, job: Envelope, now: Instant) -> Result<(), Rejected>;
+    /// Takes an answer back to the front end.
+    fn reply(&self, id: RequestId, reply: Reply);
+    /// Nobody waits for the request any more: takes it out of the queue where it waits, flags it where it runs.
+    fn cancel(&self, ticket: &Ticket, why: Reason);
+}
+
+/// Where a worker's jobs come from.
+pub(crate) trait Source {
+    /// Waits for a job.
+    fn next(&mut self) -> Next;
+    /// The last job is over: its outcome is on its way.
+    fn done(&mut self);
+}
+
+/// What a worker does next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Job(Envelope),
+    /// No job will come any more.
+    Drained,
+}
