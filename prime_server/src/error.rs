@@ -8,7 +8,9 @@ use crate::{IntoResponse, Response};
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a pipeline could not be built or started.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` is its `Display`, so that `fn main() -> Result<(), StartError>` ends with the sentence.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// Two stages have one name.
@@ -79,6 +81,12 @@ pub enum StartError {
         /// What it answered.
         source: BoxError,
     },
+}
+
+impl std::fmt::Debug for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl StartError {

@@ -1,0 +1,94 @@
+//! `prime_serverd`: tells primes from other numbers, over HTTP or for a whole range at once, through the same two pools.
+
+mod simulate;
+mod stages;
+
+use std::ops::RangeInclusive;
+use std::process::ExitCode;
+
+use clap::Parser;
+use prime_server::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Tells primes from other numbers.
+///
+/// Given an endpoint, serves HTTP there until SIGTERM or Ctrl-C: `GET /is_prime?possible_prime=N`, or `POST /is_prime` with N as
+/// the body, is answered `true` or `false`; /healthz and /metrics are there too.
+///
+/// Given a number or a range, sends every number through the same two pools without a socket and prints how many are prime.
+/// Ctrl-C ends that with what has been counted.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where to serve (tcp://*:8002), or which numbers to count (UP_TO, or LOW,HIGH)
+    #[arg(value_parser = job)]
+    job: Job,
+
+    /// Workers of each of the two stages [default: one for each core]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Job {
+    Serve(String),
+    Count(RangeInclusive<u64>),
+}
+
+fn job(argument: &str) -> Result<Job, String> {
+    if argument.contains("://") {
+        return Ok(Job::Serve(argument.to_owned()));
+    }
+    let number = |text: &str| {
+        let parsed = text.trim().parse::<u64>();
+        parsed.map_err(|_| format!("`{text}` is neither an endpoint like tcp://*:8002 nor a whole number below 2^64"))
+    };
+    let range = match argument.split_once(',') {
+        None => 0..=number(argument)?,
+        Some((low, high)) => number(low)?..=number(high)?,
+    };
+    if range.is_empty() {
+        return Err("the range is empty: LOW must not be above HIGH".to_owned());
+    }
+    Ok(Job::Count(range))
+}
+
+fn main() -> ExitCode {
+    let Arguments { job, workers } = Arguments::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let result = match job {
+        Job::Serve(endpoint) => serve(&endpoint, workers),
+        Job::Count(range) => simulate::count(range, workers),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("prime_serverd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(endpoint: &str, workers: Option<u16>) -> Result<(), Box<dyn std::error::Error>> {
+    let running = stages::primes(workers)?.start(endpoint)?;
+    eprintln!("listening on {}", running.endpoint().unwrap_or(endpoint));
+    Ok(running.run_until_signal()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_is_an_endpoint_a_number_or_a_range() {
+        assert_eq!(job("tcp://*:8002"), Ok(Job::Serve("tcp://*:8002".to_owned())));
+        assert_eq!(job("100"), Ok(Job::Count(0..=100)));
+        assert_eq!(job("10,20"), Ok(Job::Count(10..=20)));
+        assert_eq!(job("18446744073709551615"), Ok(Job::Count(0..=u64::MAX)));
+        for wrong in ["", "x", "-1", "1,", ",1", "20,10", "1,2,3", "18446744073709551616", "8002tcp:"] {
+            assert!(job(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! A server of its own process, for the tests that send it signals. It prints where it listens, holds `/hold` until it is
+//! cancelled, and answers everything else at once.
+
+use prime_server::prelude::*;
+
+#[stage(workers = 2)]
+fn hold(request: Request, cx: &Context) -> Result<&'static str, Cancelled> {
+    if request.head().path() == "/hold" {
+        loop {
+            cx.check()?;
+            std::thread::yield_now();
+        }
+    }
+    Ok("done\n")
+}
+
+fn main() -> Result<(), StartError> {
+    let limit = std::env::args().nth(1).and_then(|limit| limit.parse().ok()).unwrap_or(30_000);
+    let running = Pipeline::new("served")
+        .drain_limit(std::time::Duration::from_millis(limit))
+        .stage::<hold>()
+        .build()?
+        .start("tcp://127.0.0.1:0")?;
+    println!("{}", running.endpoint().unwrap_or_default());
+    running.run_until_signal()
+}

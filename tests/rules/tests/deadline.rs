@@ -1,0 +1,80 @@
+//! Rule 3: a deadline covers queueing and running, and fires on time whether or not the stage ever checks.
+
+use std::time::Duration;
+
+use prime_server::prelude::*;
+use support::{Client, Gate, Text, eventually, first, get, second, start};
+
+#[test]
+fn a_running_job_and_a_queued_one_are_answered_504_though_the_worker_is_stuck() {
+    let gate = Gate::new();
+    let pass = gate.clone();
+    let stage = move |_: Request, _: &Context| {
+        pass.pass();
+        "late"
+    };
+    let pipeline = Pipeline::new("stuck").deadline(Duration::from_millis(50)).stage_from(first(stage)).workers(1);
+    let (running, address) = start(&pipeline.build().unwrap());
+    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(address)).collect();
+    clients.iter_mut().for_each(|client| client.send_get("/"));
+    for client in &mut clients {
+        assert_eq!(client.read().status, 504);
+    }
+    // The queued one left the queue without a worker: the only one is still at the gate.
+    assert_eq!(running.stages()[0].waiting, 0);
+    assert_eq!(gate.arrived(), 1);
+    gate.open();
+}
+
+#[test]
+fn a_stage_timeout_covers_the_time_at_that_stage() {
+    let gate = Gate::new();
+    let pass = gate.clone();
+    let forward = |request: Request, cx: &Context| {
+        assert!(cx.remaining() > Duration::from_secs(10), "the first stage has all the time");
+        Text(request.head().path().to_owned())
+    };
+    let last = move |text: Text, cx: &Context| {
+        assert!(cx.remaining() <= Duration::from_millis(50), "the second has its own");
+        if text.0 == "/stuck" {
+            pass.pass();
+        }
+        text.0
+    };
+    let pipeline = Pipeline::new("stage timeout")
+        .stage_from(first(forward))
+        .stage_from(second(last))
+        .workers(1)
+        .timeout(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    let (running, address) = start(&pipeline);
+    let mut stuck = Client::connect(address);
+    stuck.send_get("/stuck");
+    gate.wait_for(1);
+    let mut queued = Client::connect(address);
+    queued.send_get("/queued");
+    assert_eq!(stuck.read().status, 504);
+    assert_eq!(queued.read().status, 504);
+    assert_eq!(running.stages()[1].waiting, 0);
+    gate.open();
+    eventually("the pool is free again", || running.stages()[1].running == 0);
+    eventually("and answers", || get(address, "/fine").text() == "/fine");
+}
+
+#[test]
+fn the_flag_is_set_when_the_deadline_fires() {
+    let stage = |_: Request, cx: &Context| -> Result<&'static str, Cancelled> {
+        loop {
+            if let Err(cancelled) = cx.check() {
+                assert_eq!(cancelled.reason, prime_server::Reason::TimedOut);
+                return Err(cancelled);
+            }
+            std::thread::yield_now();
+        }
+    };
+    let pipeline = Pipeline::new("flag").deadline(Duration::from_millis(50)).stage_from(first(stage)).workers(1);
+    let (running, address) = start(&pipeline.build().unwrap());
+    assert_eq!(get(address, "/").status, 504);
+    eventually("the job ends by itself", || running.stages()[0].running == 0);
+}

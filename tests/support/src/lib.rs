@@ -1,0 +1,41 @@
+//! What the tests over real sockets share: a client that sees every byte, stages made of closures, and gates that hold a stage
+//! until the test lets it go on.
+
+mod client;
+mod gate;
+mod stages;
+
+pub use client::{Answer, Client, get};
+pub use gate::Gate;
+pub use stages::{First, Second, Text, first, second};
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use prime_server::{Built, Running};
+
+/// How long a test waits for what must happen before it fails. Generous, since only a failure ever takes this long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts a pipeline on a free port of this machine.
+///
+/// # Panics
+/// If it does not start.
+#[must_use]
+pub fn start(pipeline: &Built) -> (Running, SocketAddr) {
+    let running = pipeline.start("tcp://127.0.0.1:0").expect("the pipeline starts");
+    let address = running.address().expect("it listens on an address");
+    (running, address)
+}
+
+/// Looks again and again until something has happened.
+///
+/// # Panics
+/// If it never does.
+pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
+        std::thread::yield_now();
+    }
+}
