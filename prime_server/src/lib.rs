@@ -1,4 +1,78 @@
-//! HTTP requests of uneven cost, through typed stages, each a balanced pool of workers.
+//! HTTP requests of very uneven cost through typed stages, each a balanced pool of workers.
+//!
+//! You write each step of the work as a function and mark it [`#[stage]`](macro@stage). A [`Pipeline`] chains the steps; the compiler
+//! checks that their types meet. Served, each stage is a pool of threads with a load balancer before it, behind one HTTP front
+//! end, and any stage may answer early.
+//!
+//! ```
+//! use prime_server::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Message, Serialize, Deserialize)]
+//! struct Candidate(u64);
+//!
+//! #[derive(Deserialize)]
+//! struct IsPrime {
+//!     possible_prime: u64,
+//! }
+//!
+//! #[stage]
+//! fn parse(request: Request) -> Result<Candidate, prime_server::QueryError> {
+//!     let IsPrime { possible_prime } = request.query()?; // an error answers 400 from here
+//!     Ok(Candidate(possible_prime))
+//! }
+//!
+//! #[stage(workers = 4, timeout_ms = 2000)]
+//! fn is_prime(Candidate(n): Candidate, cx: &Context) -> Result<Json<bool>, Cancelled> {
+//!     for divisor in 2..=n.isqrt() {
+//!         cx.check()?; // does somebody still wait?
+//!         if n % divisor == 0 {
+//!             return Ok(Json(false));
+//!         }
+//!     }
+//!     Ok(Json(n > 1))
+//! }
+//!
+//! let pipeline = Pipeline::new("primes").stage::<parse>().workers(2).stage::<is_prime>().build()?;
+//!
+//! // The stages are functions still, and the whole can be asked on the spot.
+//! assert!(is_prime(Candidate(7), &Context::test()).unwrap().0);
+//! assert_eq!(pipeline.test(Request::get("/?possible_prime=7"))?.body().as_bytes(), b"true");
+//! assert_eq!(pipeline.test(Request::get("/?possible_prime=x"))?.status(), StatusCode::BAD_REQUEST);
+//!
+//! // Or served: `pipeline.serve("tcp://*:8002")` until SIGTERM, or in the background.
+//! let running = pipeline.start("tcp://127.0.0.1:0")?;
+//! println!("listening on {}", running.address().unwrap());
+//! running.stop();
+//! # Ok::<(), StartError>(())
+//! ```
+//!
+//! # What to read
+//!
+//! | to | see |
+//! |---|---|
+//! | write a stage | [`macro@stage`], or [`Run`] and [`Stage`](trait@Stage) by hand |
+//! | return something | [`Feeds`] for the next stage, [`Outcome`] and [`IntoResponse`] for the client, [`Flow`] for either |
+//! | send a type of your own to the next stage | [`Message`](trait@Message) |
+//! | read a request | [`Request`]: `query`, `path`, `form`, `json`, `text` |
+//! | know when to stop | [`Context::check`] |
+//! | chain and configure stages | [`Pipeline`], [`Limits`] |
+//! | serve, start, test | [`Built`], [`Running`], [`Client`] |
+//!
+//! # What is promised
+//!
+//! * Every accepted request gets exactly one answer, in its connection's order, or its connection ends. A stage that panics answers
+//!   500 and its worker is rebuilt; a full queue answers 503 with `Retry-After`; a passed deadline answers 504, on time, whether the
+//!   job waits or runs and whether or not the stage ever checks; too many hops answer 508.
+//! * Everything is bounded: requests in flight, queues, and every buffer that a client can fill ([`Limits`]).
+//! * A disconnect, a timeout or a shutdown cancels what waits at once, and sets the flag that [`Context::check`] reads.
+//! * Idle costs nothing, and memory is flat.
+//! * SIGTERM drains: health turns 503, nothing new is taken, what is in flight is answered, and the process ends as soon as it is idle.
+//!
+//! # What to know about the front end
+//!
+//! It is a ZMQ_STREAM socket. A client that shuts down its sending side before it has read the answer (half-close) is taken to have
+//! disconnected. A proxy in front of it that keeps connections alive, such as nginx, does not do that.
 
 mod balancer;
 mod context;
@@ -30,6 +104,7 @@ pub use prime_server_macros::{Message, Schema, Stage, stage};
 
 pub use context::{Cancelled, Context, Reason, RequestId};
 pub use error::{BoxError, FormError, JsonError, PathError, QueryError, StartError, TextError};
+pub use http::{HeaderMap, Method, StatusCode, Version};
 pub use http1::Limits;
 pub use message::{Codec, CodecError, Message, codec};
 pub use outcome::{Feeds, Flow, Outcome, Step};
@@ -40,6 +115,10 @@ pub use schema::{Schema, Shape};
 pub use stage::{Construct, Run, Stage, StageOptions};
 pub use transport::Payload;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// All that a file with stages needs: `use prime_server::prelude::*;`
 pub mod prelude {
     pub use http::{Method, StatusCode};
@@ -48,4 +127,88 @@ pub mod prelude {
         Cancelled, Construct, Context, Feeds, Flow, IntoResponse, Json, Message, Outcome, Pipeline, Request, Response,
         Run, Schema, Stage, StartError, stage,
     };
+}
+
+/// What the macros' output names, and nobody else should.
+#[doc(hidden)]
+pub mod __private {
+    pub use bytes::Bytes;
+    pub use serde::Serialize;
+    pub use serde::de::DeserializeOwned;
+
+    use crate::{BoxError, CodecError, Feeds, Flow, Message, Outcome, Schema, Stage, StartError, Step, codec};
+
+    /// What a derived message is written by: serde, with a message that says what to derive.
+    #[diagnostic::on_unimplemented(
+        message = "message `{Self}` cannot be written",
+        label = "derive `Serialize` for it",
+        note = "`#[derive(Message)]` stands beside serde's derives: `#[derive(Message, Serialize, Deserialize)]`"
+    )]
+    pub trait Written: Serialize {}
+
+    impl<M: Serialize> Written for M {}
+
+    /// What a derived message is read by.
+    #[diagnostic::on_unimplemented(
+        message = "message `{Self}` cannot be read",
+        label = "derive `Deserialize` for it",
+        note = "`#[derive(Message)]` stands beside serde's derives: `#[derive(Message, Serialize, Deserialize)]`"
+    )]
+    pub trait Read: DeserializeOwned {}
+
+    impl<M: DeserializeOwned> Read for M {}
+
+    pub fn to_postcard<M: Schema + Written>(message: &M) -> Result<Bytes, CodecError> {
+        codec::to_postcard(message)
+    }
+
+    pub fn from_postcard<M: Schema + Read>(frame: &[u8]) -> Result<M, CodecError> {
+        codec::from_postcard(frame)
+    }
+
+    pub fn to_json<M: Schema + Written>(message: &M) -> Result<Bytes, CodecError> {
+        codec::to_json(message)
+    }
+
+    pub fn from_json<M: Schema + Read>(frame: &[u8]) -> Result<M, CodecError> {
+        codec::from_json(frame)
+    }
+
+    /// What the `new` of the stage `S` returns.
+    #[diagnostic::on_unimplemented(
+        message = "`new` returns `{Self}`, which does not make the stage",
+        label = "not `{S}`, nor a `Result` of it",
+        note = "write `-> Self`, or `-> Result<Self, E>` where `E` is an error"
+    )]
+    pub trait Made<S> {
+        fn made(self) -> Result<S, StartError>;
+    }
+
+    impl<S: Stage> Made<S> for S {
+        fn made(self) -> Result<S, StartError> {
+            Ok(self)
+        }
+    }
+
+    impl<S: Stage, E: Into<BoxError>> Made<S> for Result<S, E> {
+        fn made(self) -> Result<S, StartError> {
+            self.map_err(StartError::construct::<S>)
+        }
+    }
+
+    /// Stands in for what a stage returns where the macro cannot tell, so that its message is the only one.
+    #[derive(Debug)]
+    pub enum Unknown {}
+
+    impl<In: Message> Feeds<In> for Unknown {
+        fn feed(self) -> Flow<In> {
+            match self {}
+        }
+    }
+
+    impl Outcome for Unknown {
+        fn resolve(self) -> Step {
+            match self {}
+        }
+    }
 }

@@ -35,10 +35,10 @@ impl<M> Flow<M> {
 /// What a stage may return when another stage follows that takes `In`: an `In`, a `Result<In, E>` whose error answers, or
 /// a [`Flow<In>`](Flow).
 #[diagnostic::on_unimplemented(
-    message = "a stage returning `{Self}` cannot feed a stage that takes `{In}`",
-    label = "this stage takes `{In}`, the one before it returns `{Self}`",
-    note = "the stage before may return `{In}`, `Result<{In}, E>` where `E: IntoResponse`, or `Flow<{In}>`",
-    note = "the first stage of a pipeline takes `Request`"
+    message = "`{Self}` cannot feed a stage that takes `{In}`",
+    label = "this stage takes `{In}`, and is fed `{Self}`",
+    note = "the first stage of a pipeline is fed `Request`, each other one what the stage before it returns",
+    note = "what feeds this stage is `{In}`, `Result<{In}, E>` where `E: IntoResponse`, or `Flow<{In}>`"
 )]
 pub trait Feeds<In: Message> {
     /// Sorts the value: forward or answer.
@@ -86,7 +86,8 @@ pub enum Step {
 #[diagnostic::on_unimplemented(
     message = "a pipeline cannot end with a stage that returns `{Self}`",
     label = "this is not an answer",
-    note = "the last stage returns something that is `IntoResponse` (a string, bytes, `Json<T>`, `StatusCode`, `(StatusCode, T)`, ...), a `Result` of such, or a `Flow`; or add the stage that takes `{Self}`"
+    note = "the last stage returns an answer (a string, bytes, `Json<T>`, `StatusCode`, `(StatusCode, T)`, or what is `IntoResponse`), a `Result` whose value and error are answers, or a `Flow` of one",
+    note = "or the stage that takes `{Self}` is missing here"
 )]
 pub trait Outcome {
     /// The names of the stages that this outcome may go to.

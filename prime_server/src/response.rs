@@ -126,7 +126,7 @@ pub(crate) enum Reply {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an answer",
     label = "cannot be made a response",
-    note = "answers are strings, bytes, `Json<T>`, `StatusCode`, `(StatusCode, T)`, `([(name, value); N], T)`, `http::Response<B>`; for a type of your own, write `impl IntoResponse`"
+    note = "answers are strings, bytes, `Json<T>`, `StatusCode`, `(StatusCode, T)`, `([(name, value); N], T)`, `http::Response<B>`; for a type of your own, write `impl IntoResponse for {Self}`"
 )]
 pub trait IntoResponse {
     /// Makes the response.

@@ -29,8 +29,8 @@ use crate::{Context, Message, StartError};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stage",
-    label = "not a stage",
-    note = "put `#[stage]` on the function or on the type's `impl` block, or write `impl Run for {Self}` and `#[derive(Stage)]`"
+    label = "nothing says what it does with a job",
+    note = "put `#[stage]` on the function, or on the type's `impl` block and `fn run` into it; or write `impl Run for {Self}` and put `#[derive(Stage)]` on the type"
 )]
 pub trait Run: Sized + 'static {
     /// What the stage takes. The first stage of a pipeline takes a [`Request`](crate::Request).
@@ -52,8 +52,8 @@ pub trait Run: Sized + 'static {
 /// Derived with `#[derive(Stage)]`, or written by `#[stage]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stage",
-    label = "not a stage",
-    note = "put `#[stage]` on the function or on the type's `impl` block, or write `impl Run for {Self}` and `#[derive(Stage)]`"
+    label = "its name and options are missing",
+    note = "put `#[derive(Stage)]` on the type, where you write `impl Run for {Self}`"
 )]
 pub trait Stage: Run {
     /// The stage's name in metrics, logs, thread names and routes. Unique in a pipeline.
@@ -66,9 +66,10 @@ pub trait Stage: Run {
 ///
 /// `#[stage]` writes it for functions and for `impl` blocks with `fn new`; a type that is [`Default`] has it already.
 #[diagnostic::on_unimplemented(
-    message = "nothing says how to construct the stage `{Self}`",
-    label = "no constructor",
-    note = "give its `#[stage] impl` block a `fn new() -> Result<Self, E>`, or implement `Default`, or add it with `.stage_from(move || ...)`"
+    message = "`{Self}` is not a stage that a worker can construct",
+    label = "no constructor, or not a stage",
+    note = "a stage is constructed by `fn new() -> Result<Self, E>` in its `#[stage]` `impl` block, or by `Default`; where the constructor takes arguments, add the stage with `.stage_from(move || ...)`",
+    note = "a stage is what has `#[stage]`, or `#[derive(Stage)]` beside `impl Run`"
 )]
 pub trait Construct: Stage {
     /// Makes the stage, on the worker's own thread, once for each worker and again after a panic.

@@ -41,7 +41,7 @@ enum Ran {
 
 impl Worker {
     /// The thread's whole life. Says through `started` whether the stage could be constructed.
-    pub(crate) fn run(self, started: &Sender<Result<(), StartError>>) {
+    pub(crate) fn run(self, started: Sender<Result<(), StartError>>) {
         let mut runner = match self.construct() {
             Ok(runner) => {
                 let _ = started.send(Ok(()));
@@ -52,6 +52,8 @@ impl Worker {
                 return;
             }
         };
+        // Whoever waits for all workers to start waits until the last sender is gone.
+        drop(started);
         loop {
             // What escapes is a panic outside of a job's run, such as in the drop of a message: the source is dropped
             // with the job that it had, and that answers.

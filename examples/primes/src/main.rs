@@ -5,9 +5,9 @@ mod stages;
 
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use prime_server::prelude::*;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -71,10 +71,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// A client of the server waits this long at most.
+const DEADLINE: Duration = Duration::from_secs(30);
+
 fn serve(endpoint: &str, workers: Option<u16>) -> Result<(), Box<dyn std::error::Error>> {
-    let running = stages::primes(workers)?.start(endpoint)?;
-    eprintln!("listening on {}", running.endpoint().unwrap_or(endpoint));
-    Ok(running.run_until_signal()?)
+    let primes = stages::primes(workers, DEADLINE)?;
+    primes.serve_with(endpoint, |running| eprintln!("listening on {}", running.endpoint().unwrap_or(endpoint)))?;
+    Ok(())
 }
 
 #[cfg(test)]

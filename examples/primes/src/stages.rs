@@ -1,5 +1,7 @@
 //! The two stages and their pipeline: `parse` is cheap, `is_prime` costs as much as the number is large.
 
+use std::time::Duration;
+
 use prime_server::prelude::*;
 use prime_server::{Built, QueryError, TextError};
 use serde::{Deserialize, Serialize};
@@ -68,14 +70,16 @@ pub fn is_prime(Candidate(n): Candidate, cx: &Context) -> Result<Json<bool>, Can
     Ok(Json(true))
 }
 
-/// The pipeline, each stage with that many workers.
-pub fn primes(workers: Option<u16>) -> Result<Built, StartError> {
+/// The pipeline: each stage with that many workers, each request with that much time.
+pub fn primes(workers: Option<u16>, deadline: Duration) -> Result<Built, StartError> {
     let workers = workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     Pipeline::new("primes")
         .route(Method::GET, "/is_prime")
         .route(Method::POST, "/is_prime")
         .health("/healthz")
         .metrics("/metrics")
+        .deadline(deadline)
+        .drain_limit(deadline)
         .stage::<parse>()
         .workers(workers)
         .stage::<is_prime>()
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn requests_are_answered_with_json_or_a_sentence() {
-        let primes = primes(None).unwrap();
+        let primes = primes(None, Duration::from_secs(30)).unwrap();
         let ask = |request: Request| {
             let response = primes.test(request).unwrap();
             (response.status().as_u16(), String::from_utf8(response.body().as_bytes().to_vec()).unwrap())

@@ -33,9 +33,9 @@ pub(crate) enum Sent {
 pub(crate) trait Listener: Send {
     /// Where it listens, with the port that it got.
     fn endpoint(&self) -> &str;
-    /// Becomes readable when there may be events. Edge-triggered: to be slept on only while [`is_ready`](Self::is_ready) is false.
+    /// Becomes readable when there may be events. To be slept on only while [`is_ready`](Self::is_ready) is false.
     fn descriptor(&self) -> BorrowedFd<'_>;
-    /// Whether there is an event. If there is, [`next`](Self::next) must be called before [`close`](Self::close).
+    /// Whether there may be an event. If so, [`next`](Self::next) must be called before [`close`](Self::close).
     fn is_ready(&self) -> bool;
     /// The next event, if there is one.
     fn next(&mut self) -> Option<Event<'_>>;
@@ -56,6 +56,9 @@ pub(crate) struct StreamListener {
     endpoint: String,
     peer: zmq::Message,
     bytes: zmq::Message,
+    /// Whether the descriptor may be quiet although there are events: it is edge-triggered, and a send takes note of what has
+    /// arrived. A receive that finds nothing leaves it ready to signal.
+    unsure: bool,
 }
 
 /// How many sends libzmq queues for one connection before it says that the peer does not read.
@@ -71,6 +74,9 @@ impl StreamListener {
     /// Listens on an endpoint like `tcp://127.0.0.1:8002`; port 0 or `*` takes a free one. A peer that takes no byte of what
     /// it was sent for longer than `take_answer` is dropped by the kernel.
     pub(crate) fn bind(endpoint: &str, take_answer: Duration) -> Result<Self, StartError> {
+        let refuse =
+            |problem: &str| StartError::Endpoint { endpoint: endpoint.to_owned(), problem: problem.to_owned() };
+        check(endpoint).map_err(refuse)?;
         let context = zmq::Context::new();
         let open = || -> zmq::Result<zmq::Socket> {
             let mut socket = context.socket(zmq::STREAM)?;
@@ -90,10 +96,18 @@ impl StreamListener {
             .map_err(|error| StartError::Endpoint { endpoint: endpoint.to_owned(), problem: error.to_string() })?;
         let bound = socket.get_last_endpoint().map_err(system)?.unwrap_or_else(|_| endpoint.to_owned());
         let endpoint = bound.trim_end_matches('\0').to_owned();
-        Ok(Self { socket, _context: context, endpoint, peer: zmq::Message::new(), bytes: zmq::Message::new() })
+        Ok(Self {
+            socket,
+            _context: context,
+            endpoint,
+            peer: zmq::Message::new(),
+            bytes: zmq::Message::new(),
+            unsure: true,
+        })
     }
 
     fn send_frames(&mut self, peer: Peer, bytes: &[u8]) -> Sent {
+        self.unsure = true;
         let mut id = [0; 5];
         id[1..].copy_from_slice(&peer.0.to_be_bytes());
         match self.socket.send(&id[..], zmq::SNDMORE | zmq::DONTWAIT) {
@@ -106,6 +120,19 @@ impl StreamListener {
             Err(_) => Sent::Gone,
         }
     }
+}
+
+/// libzmq would take port 99999 for 34463.
+fn check(endpoint: &str) -> Result<(), &'static str> {
+    let address = endpoint.strip_prefix("tcp://").ok_or("HTTP is served on tcp:// only")?;
+    let (host, port) = address.rsplit_once(':').ok_or("the port is missing")?;
+    if host.is_empty() {
+        return Err("the address is missing");
+    }
+    if port != "*" && port.parse::<u16>().is_err() {
+        return Err("the port is no number up to 65535");
+    }
+    Ok(())
 }
 
 /// ZMQ_TCP_MAXRT, which the `zmq` crate does not name. A libzmq that does not know it works without.
@@ -137,11 +164,15 @@ impl Listener for StreamListener {
     }
 
     fn is_ready(&self) -> bool {
-        self.socket.get_events().is_ok_and(|events| events.contains(zmq::POLLIN))
+        self.unsure && self.socket.get_events().is_ok_and(|events| events.contains(zmq::POLLIN))
     }
 
     fn next(&mut self) -> Option<Event<'_>> {
-        self.socket.recv(&mut self.peer, zmq::DONTWAIT).ok()?;
+        if self.socket.recv(&mut self.peer, zmq::DONTWAIT).is_err() {
+            self.unsure = false;
+            return None;
+        }
+        self.unsure = true;
         self.socket.recv(&mut self.bytes, zmq::DONTWAIT).ok()?;
         let id = self.peer.get(1..5).and_then(|id| id.try_into().ok())?;
         let peer = Peer(u32::from_be_bytes(id));

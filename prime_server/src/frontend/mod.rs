@@ -45,6 +45,9 @@ const BATCH: usize = 512;
 /// How soon a connection that took nothing is tried again.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// How long a client may go on sending after it was told that nothing more is read.
+const LINGER: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Starting,
@@ -162,9 +165,14 @@ impl FrontEnd {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.connection.receive(bytes, &self.settings.limits, self.clock.date(), &mut self.arrivals);
         self.take_arrivals(key, now);
-        if self.sessions.held() + self.admission.held() > self.settings.limits.held {
-            self.refuse_session(key, "held", "the server holds too much already");
+        if self.is_full(0) && self.sessions.get_mut(key).is_some_and(|session| session.connection.is_receiving()) {
+            self.refuse_session(key, "held", HELD);
         }
+    }
+
+    /// Whether that many bytes more would be more than all clients together may make the front end hold.
+    fn is_full(&self, more: usize) -> bool {
+        self.sessions.held() + self.admission.held() + more > self.settings.limits.held
     }
 
     fn refuse_session(&mut self, key: usize, reason: &str, sentence: &'static str) {
@@ -210,6 +218,11 @@ impl FrontEnd {
         if let Phase::Draining { .. } = self.phase {
             self.metrics.refused("draining");
             return self.answer(origin, unavailable("the server is shutting down\n"));
+        }
+        if self.is_full(request.body().len()) {
+            self.metrics.refused("held");
+            self.end_after(&origin);
+            return self.answer(origin, unavailable(HELD));
         }
         let client = match origin {
             Origin::Session { key, .. } => Some(key),
@@ -305,19 +318,27 @@ impl FrontEnd {
     /// Answers a request that was not admitted.
     fn answer(&mut self, origin: Origin, response: Response) {
         self.metrics.answered(response.status());
+        if let Phase::Draining { .. } = self.phase {
+            self.end_after(&origin);
+        }
         match origin {
             Origin::Session { key, seq } => {
-                let draining = matches!(self.phase, Phase::Draining { .. });
                 let Some(session) = self.sessions.get_mut(key) else { return };
-                if draining {
-                    session.connection.end_after_last();
-                }
                 session.connection.reply(seq, Reply::Whole(response), self.clock.date());
             }
             Origin::Client { answer, .. } => {
                 // A client that does not wait any more is no error.
                 let _ = answer.send(response);
             }
+        }
+    }
+
+    /// Lets the connection end after the answer to its last request.
+    fn end_after(&mut self, origin: &Origin) {
+        if let Origin::Session { key, .. } = origin
+            && let Some(session) = self.sessions.get_mut(*key)
+        {
+            session.connection.end_after_last();
         }
     }
 
@@ -362,6 +383,7 @@ impl FrontEnd {
             self.sessions.retry_blocked();
             self.close_doomed(now);
         }
+        self.close_lingering(now);
         if let Phase::Draining { until } = self.phase
             && until <= now
         {
@@ -413,15 +435,32 @@ impl FrontEnd {
                     }
                 }
             }
-            if session.connection.is_ended() {
-                self.end_session(key, Reason::Disconnected);
-                if listener.close(peer) == Sent::Blocked {
-                    self.retry_at.get_or_insert(now + RETRY);
-                    self.sessions.doomed.push(peer);
-                }
-            } else {
+            if !session.connection.is_ended() {
                 self.take_arrivals(key, now);
+            } else if session.connection.is_cut_off() {
+                self.sessions.linger(key, now + LINGER);
+            } else {
+                self.close(key, listener.as_mut(), now);
             }
+        }
+        self.listener = Some(listener);
+    }
+
+    /// Ends a session and closes its connection, now or as soon as there is room for it.
+    fn close(&mut self, key: usize, listener: &mut dyn Listener, now: Instant) {
+        let Some(peer) = self.sessions.get_mut(key).map(|session| session.peer) else { return };
+        self.end_session(key, Reason::Disconnected);
+        if listener.close(peer) == Sent::Blocked {
+            self.retry_at.get_or_insert(now + RETRY);
+            self.sessions.doomed.push(peer);
+        }
+    }
+
+    /// Closes the connections whose clients have had time to notice that nothing more is read.
+    fn close_lingering(&mut self, now: Instant) {
+        let Some(mut listener) = self.listener.take() else { return };
+        while let Some(key) = self.sessions.lingered(now) {
+            self.close(key, listener.as_mut(), now);
         }
         self.listener = Some(listener);
     }
@@ -491,7 +530,8 @@ impl FrontEnd {
             _ => None,
         };
         let plans = self.plans.iter().copied().flatten();
-        let due = plans.chain(self.admission.next_deadline()).chain(self.retry_at).chain(drained).min();
+        let due = plans.chain(self.admission.next_deadline()).chain(self.retry_at).chain(drained);
+        let due = due.chain(self.sessions.next_lingering()).min();
         self.inbox.arm();
         let ready = !self.inbox.notes.is_empty() || self.listener.as_ref().is_some_and(|listener| listener.is_ready());
         let rung = !ready && self.wait(due);
@@ -512,6 +552,8 @@ impl FrontEnd {
         both[0].revents().contains(PollFlags::IN)
     }
 }
+
+const HELD: &str = "the server holds as much as it may\n";
 
 /// Over this many times the limit of unsent bytes, a connection that takes none is closed. Below, it is only not read from.
 const UNSENT_FACTOR: usize = 4;

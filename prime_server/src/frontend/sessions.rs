@@ -1,6 +1,7 @@
 //! Sessions: one for each open connection, each with its protocol state and the requests that it waits for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 use slab::Slab;
 
@@ -16,6 +17,8 @@ pub(super) struct Session {
     pub(super) requests: Vec<RequestId>,
     /// It is on the list of those that have something to send.
     pub(super) listed: bool,
+    /// It is on the list of those that are closed later.
+    pub(super) lingers: bool,
     /// What [`Sessions::held`] counts of it.
     held: usize,
 }
@@ -28,6 +31,8 @@ pub(super) struct Sessions {
     to_flush: Vec<usize>,
     /// Those that did not take it. Nothing tells when they would, so they are tried again by the clock.
     pub(super) blocked: Vec<usize>,
+    /// Those whose answers are given, but whose clients may still be sending: each with when it is closed, the soonest first.
+    lingering: VecDeque<(Instant, Peer)>,
     /// Connections whose session has ended, but that could not be told so yet.
     pub(super) doomed: Vec<Peer>,
     held: usize,
@@ -35,7 +40,14 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn open(&mut self, peer: Peer) -> usize {
-        let session = Session { peer, connection: Connection::new(), requests: Vec::new(), listed: false, held: 0 };
+        let session = Session {
+            peer,
+            connection: Connection::new(),
+            requests: Vec::new(),
+            listed: false,
+            lingers: false,
+            held: 0,
+        };
         let key = self.sessions.insert(session);
         self.by_peer.insert(peer, key);
         key
@@ -100,6 +112,31 @@ impl Sessions {
         for key in std::mem::take(&mut self.blocked) {
             self.changed(key);
         }
+    }
+
+    /// Lets a session that has ended stay until `until`, reading what its client still sends. `until` is never sooner than
+    /// that of a session before it.
+    pub(super) fn linger(&mut self, key: usize, until: Instant) {
+        if let Some(session) = self.sessions.get_mut(key)
+            && !std::mem::replace(&mut session.lingers, true)
+        {
+            self.lingering.push_back((until, session.peer));
+        }
+    }
+
+    /// When the first lingering session is to be closed.
+    pub(super) fn next_lingering(&self) -> Option<Instant> {
+        self.lingering.front().map(|(until, _)| *until)
+    }
+
+    /// A lingering session whose time is over.
+    pub(super) fn lingered(&mut self, now: Instant) -> Option<usize> {
+        while let Some((_, peer)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
+            if let Some(key) = self.key(peer) {
+                return Some(key);
+            }
+        }
+        None
     }
 
     /// Whether any answer waits to be sent.

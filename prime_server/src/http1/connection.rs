@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Version, header};
 
 use super::Reject;
-use super::body::{BodyReader, Framing};
+use super::body::BodyReader;
 use super::encode::{self, Asked};
 use super::limits::Limits;
 use super::parse::{self, HeadScan};
@@ -35,15 +35,26 @@ pub(crate) struct Connection {
     out: Vec<u8>,
     /// Nothing follows what is in `out`.
     ended: bool,
+    /// The client was still sending when its input was ended.
+    cut_off: bool,
 }
 
 #[derive(Debug)]
 enum Input {
     Head(HeadScan),
     /// The body of the last slot's request.
-    Body(Head, BodyReader),
+    Body(Box<Incoming>),
     /// Whatever still comes is not for us.
     Ended,
+}
+
+/// A request whose body is not all there yet.
+#[derive(Debug)]
+struct Incoming {
+    head: Head,
+    /// How many bytes the head took.
+    head_len: usize,
+    reader: BodyReader,
 }
 
 /// A request's place in the order of answers.
@@ -58,7 +69,7 @@ struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Awaited {
-        /// The client waits for a 100 before it sends the body.
+        /// The client waits for a 100 before it sends the body, of which nothing has come yet.
         wants_continue: bool,
     },
     /// The head is written, the body follows piece by piece.
@@ -78,14 +89,12 @@ impl Connection {
             first: 0,
             out: Vec::new(),
             ended: false,
+            cut_off: false,
         }
     }
 
     /// Takes bytes of the client; the requests that they complete go to `arrivals`.
     pub(crate) fn receive(&mut self, bytes: &[u8], limits: &Limits, date: &[u8], arrivals: &mut Vec<Arrival>) {
-        if matches!(self.input, Input::Ended) {
-            return;
-        }
         if self.unparsed.is_empty() {
             let consumed = self.parse(bytes, limits, date, arrivals);
             self.unparsed.extend_from_slice(&bytes[consumed..]);
@@ -93,16 +102,14 @@ impl Connection {
             self.unparsed.extend_from_slice(bytes);
             self.parse_unparsed(limits, date, arrivals);
         }
-        if matches!(self.input, Input::Ended) {
-            self.unparsed = Vec::new();
-        } else if self.is_gated(limits) && self.unparsed.len() > limits.unparsed {
+        if self.is_gated(limits) && self.unparsed.len() > limits.unparsed {
             self.end_after_last();
         }
     }
 
     /// Goes on with what [`receive`](Self::receive) left unparsed; to be called after answers were sent.
     pub(crate) fn resume(&mut self, limits: &Limits, date: &[u8], arrivals: &mut Vec<Arrival>) {
-        if !self.unparsed.is_empty() && !self.is_gated(limits) {
+        if !self.unparsed.is_empty() {
             self.parse_unparsed(limits, date, arrivals);
         }
     }
@@ -132,8 +139,11 @@ impl Connection {
                 encode::last_chunk(out, slot.asked);
                 slot.answer = Answer::Complete;
             }
-            // Cut short, so that the client sees that something is missing.
-            (Reply::Abort, Answer::Streaming) => {
+            // Cut short, so that the client sees that something is missing: a chunked body has no last chunk then. So it is
+            // where the deadline's answer comes too late to be written, or an end comes without a beginning.
+            (Reply::Abort, Answer::Awaited { .. } | Answer::Streaming)
+            | (Reply::End, Answer::Awaited { .. })
+            | (Reply::Whole(_), Answer::Streaming) => {
                 slot.asked.keep_alive = false;
                 slot.answer = Answer::Complete;
             }
@@ -144,7 +154,8 @@ impl Connection {
 
     /// Reads nothing more; the last request that was accepted is answered with `connection: close`.
     pub(crate) fn end_after_last(&mut self) {
-        if let Input::Body(..) = self.input {
+        self.cut_off |= self.is_receiving();
+        if let Input::Body(_) = self.input {
             // Its request will not come to an end, so there is nothing to answer.
             self.slots.pop_back();
         }
@@ -156,9 +167,13 @@ impl Connection {
         }
     }
 
-    /// Answers, after the answers that are due before, that there is no room, and ends.
+    /// Answers, after the answers that are due before, that there is no room, and ends. Where nothing more is read anyway,
+    /// there is nothing to refuse.
     pub(crate) fn refuse(&mut self, status: http::StatusCode, sentence: &'static str, date: &[u8]) {
-        self.reject(Reject { status, sentence }, date);
+        if !matches!(self.input, Input::Ended) {
+            let unparsed = std::mem::take(&mut self.unparsed);
+            self.reject(Reject { status, sentence }, &unparsed, date);
+        }
     }
 
     /// Bytes for the client.
@@ -180,24 +195,33 @@ impl Connection {
         self.ended
     }
 
+    /// The client may not have noticed yet, and still be sending. RFC 9112, 9.6: to close at once would reset the connection,
+    /// and the client could lose the last answer.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
     /// A request has begun to arrive.
     pub(crate) fn is_receiving(&self) -> bool {
-        matches!(self.input, Input::Body(..)) || !self.unparsed.is_empty()
+        matches!(self.input, Input::Body(_)) || !self.unparsed.is_empty()
     }
 
     /// How many bytes it holds of the client's and for the client.
     pub(crate) fn held(&self) -> usize {
-        let body = match &self.input {
-            Input::Body(_, reader) => reader.held(),
+        let request = match &self.input {
+            Input::Body(incoming) => incoming.head_len + incoming.reader.held(),
             Input::Head(_) | Input::Ended => 0,
         };
-        let held_back: usize = self.slots.iter().skip(1).map(|slot| slot.held_back.len()).sum();
-        self.unparsed.len() + body + self.out.len() + held_back
+        self.unparsed.len() + request + self.unsent()
+    }
+
+    fn unsent(&self) -> usize {
+        self.out.len() + self.slots.iter().map(|slot| slot.held_back.len()).sum::<usize>()
     }
 
     fn is_gated(&self, limits: &Limits) -> bool {
         let between_requests = matches!(self.input, Input::Head(_));
-        between_requests && (self.slots.len() >= limits.pipelined || self.out.len() > limits.unsent)
+        between_requests && (self.slots.len() >= limits.pipelined.max(1) || self.unsent() > limits.unsent)
     }
 
     fn parse_unparsed(&mut self, limits: &Limits, date: &[u8], arrivals: &mut Vec<Arrival>) {
@@ -217,7 +241,7 @@ impl Connection {
                 Ok(0) => break,
                 Ok(taken) => consumed += taken,
                 Err(reject) => {
-                    self.reject(reject, date);
+                    self.reject(reject, &input[consumed..], date);
                     return input.len();
                 }
             }
@@ -231,26 +255,33 @@ impl Connection {
     fn step(&mut self, input: &[u8], limits: &Limits, arrivals: &mut Vec<Arrival>) -> Result<usize, Reject> {
         match &mut self.input {
             Input::Ended => Ok(input.len()),
-            Input::Body(_, reader) => {
-                let taken = reader.read(input, limits)?;
-                if reader.is_done() {
-                    self.arrive(arrivals);
+            Input::Body(incoming) => {
+                if let Some(slot) = self.slots.back_mut() {
+                    slot.answer = Answer::Awaited { wants_continue: false };
+                }
+                let taken = incoming.reader.read(input, limits)?;
+                if incoming.reader.is_done()
+                    && let Input::Body(incoming) = std::mem::replace(&mut self.input, Input::Ended)
+                {
+                    self.arrive(incoming.head, incoming.reader.finish(), arrivals);
                 }
                 Ok(taken)
             }
             Input::Head(scan) => {
-                let blank = leading_blank(input);
-                let Some(end) = scan.find_end(&input[blank..], limits)? else { return Ok(0) };
-                let parsed = parse::parse(&input[blank..blank + end], limits)?;
-                let reader = BodyReader::new(parsed.framing, limits)?;
-                let consumed = blank + parsed.consumed;
-                let body_follows = parsed.framing != Framing::Length(0);
-                self.open_slot(&parsed, body_follows && consumed == input.len());
-                self.input = Input::Body(parsed.head, reader);
-                if !body_follows {
-                    self.arrive(arrivals);
+                if scan.skips_blank(input) {
+                    return Ok("\r\n".len());
                 }
-                Ok(consumed)
+                let Some(head_len) = scan.find_end(input, limits)? else { return Ok(0) };
+                let parsed = parse::parse(&input[..head_len], limits)?;
+                let reader = BodyReader::new(parsed.framing, limits)?;
+                let body_follows = !reader.is_done();
+                self.open_slot(&parsed, body_follows && head_len == input.len());
+                if body_follows {
+                    self.input = Input::Body(Box::new(Incoming { head: parsed.head, head_len, reader }));
+                } else {
+                    self.arrive(parsed.head, Bytes::new(), arrivals);
+                }
+                Ok(head_len)
             }
         }
     }
@@ -267,24 +298,24 @@ impl Connection {
     }
 
     /// The last slot's request is whole.
-    fn arrive(&mut self, arrivals: &mut Vec<Arrival>) {
-        let slot = self.slots.back_mut().expect("a request has its slot from its head on");
-        slot.answer = Answer::Awaited { wants_continue: false };
-        let next = if slot.asked.keep_alive { Input::Head(HeadScan::default()) } else { Input::Ended };
-        if let Input::Body(head, reader) = std::mem::replace(&mut self.input, next) {
-            let seq = self.first + self.slots.len() as u64 - 1;
-            arrivals.push(Arrival { seq, head, body: reader.finish() });
-        }
+    fn arrive(&mut self, head: Head, body: Bytes, arrivals: &mut Vec<Arrival>) {
+        let slot = self.slots.back().expect("a request has its slot from its head on");
+        self.input = if slot.asked.keep_alive { Input::Head(HeadScan::default()) } else { Input::Ended };
+        arrivals.push(Arrival { seq: self.first + self.slots.len() as u64 - 1, head, body });
     }
 
-    fn reject(&mut self, reject: Reject, date: &[u8]) {
-        if !matches!(self.input, Input::Body(..)) {
-            let asked = Asked { version: Version::HTTP_11, head_only: false, keep_alive: false };
+    /// `rest` begins where the refused head does, if it is a head that is refused.
+    fn reject(&mut self, reject: Reject, rest: &[u8], date: &[u8]) {
+        if !matches!(self.input, Input::Body(_)) {
+            // RFC 9110, 9.3.2: no answer to HEAD has a body, whatever else is wrong with the request.
+            let head_only = rest.starts_with(b"HEAD ");
+            let asked = Asked { version: Version::HTTP_11, head_only, keep_alive: false };
             let answer = Answer::Awaited { wants_continue: false };
             self.slots.push_back(Slot { asked, answer, held_back: Vec::new() });
         }
         self.input = Input::Ended;
         self.unparsed = Vec::new();
+        self.cut_off = true;
         let is_first = self.slots.len() == 1;
         let slot = self.slots.back_mut().expect("one was pushed, or is the body's");
         slot.asked.keep_alive = false;
@@ -315,21 +346,16 @@ impl Connection {
 
     /// RFC 9110, 10.1.1: the 100 is an answer too, so it waits until those before it are given.
     fn write_continue(&mut self) {
-        if let Some(Slot { answer: Answer::Awaited { wants_continue }, .. }) = self.slots.front_mut()
-            && std::mem::take(wants_continue)
-        {
+        if let Some(Slot { answer: Answer::Awaited { wants_continue: true }, .. }) = self.slots.front() {
             self.out.extend_from_slice(encode::CONTINUE);
         }
     }
 }
 
 fn asks_to_close(response: &crate::Response) -> bool {
-    response.headers().get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-}
-
-/// RFC 9112, 2.2: an empty line before the request line is read over; here, one.
-fn leading_blank(input: &[u8]) -> usize {
-    if input.starts_with(b"\r\n") { 2 } else { 0 }
+    let values = response.headers().get_all(header::CONNECTION).iter();
+    let mut tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 #[cfg(test)]

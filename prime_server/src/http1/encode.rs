@@ -16,16 +16,14 @@ pub(super) struct Asked {
 
 /// Writes an answer whose body is whole.
 pub(super) fn whole(out: &mut Vec<u8>, response: &Response, asked: Asked, date: &[u8]) {
-    let body = response.body().as_bytes();
-    let bodiless = is_bodiless(response.status());
+    let body = if is_bodiless(response.status()) { &[] } else { response.body().as_bytes() };
     out.reserve(HEAD_ESTIMATE + if asked.head_only { 0 } else { body.len() });
     head(out, response, date);
-    // RFC 9110, 8.6: neither 1xx nor 204 has a Content-Length; for 304 it would be that of another answer.
-    if !bodiless {
+    if has_length(response.status()) {
         line(out, b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
     }
     end_head(out, asked);
-    if !asked.head_only && !bodiless {
+    if !asked.head_only {
         out.extend_from_slice(body);
     }
 }
@@ -34,8 +32,12 @@ pub(super) fn whole(out: &mut Vec<u8>, response: &Response, asked: Asked, date: 
 /// is too old for chunks.
 pub(super) fn stream_head(out: &mut Vec<u8>, response: &Response, asked: Asked, date: &[u8]) {
     head(out, response, date);
-    if asked.version == Version::HTTP_11 && !is_bodiless(response.status()) {
-        line(out, b"transfer-encoding", b"chunked");
+    if !is_bodiless(response.status()) {
+        if asked.version == Version::HTTP_11 {
+            line(out, b"transfer-encoding", b"chunked");
+        }
+    } else if has_length(response.status()) {
+        line(out, b"content-length", b"0");
     }
     end_head(out, asked);
 }
@@ -85,11 +87,19 @@ fn end_head(out: &mut Vec<u8>, asked: Asked) {
 /// RFC 9110, 15.2: a client that waits for this may now send the body.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// RFC 9110, 15.3.5, 15.3.6 and 15.4.5.
 pub(super) fn is_bodiless(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    status == StatusCode::RESET_CONTENT || !has_length(status)
 }
 
+/// RFC 9110, 8.6: 204 has no Content-Length; for 304 it would be that of another answer. 205 needs one, to show that it is empty.
+fn has_length(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// RFC 9110, 15.2: 1xx is no final answer, and the client would go on waiting for one, so a stage that answers so has failed.
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {
+    let status = if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
@@ -122,3 +132,6 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// | limit | default | over it |
 /// |---|---|---|
 /// | [`target`](Self::target) | 8 KiB | 414, then close |
-/// | [`head`](Self::head) | 32 KiB and 100 headers | 431, then close |
+/// | [`head`](Self::head) | 32 KiB and 100 headers | 431, then close; for trailers too |
 /// | [`body`](Self::body) | 2 MiB | 413, then close |
 /// | [`pipelined`](Self::pipelined) | 64 requests | more is kept unparsed, up to `unparsed` |
 /// | [`unparsed`](Self::unparsed) | 64 KiB | what was accepted is answered, then close |
@@ -24,7 +24,7 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a request's body.
     pub body: usize,
-    /// Requests of one connection that are accepted and not yet answered.
+    /// Requests of one connection that are accepted and not yet answered; at least 1.
     pub pipelined: usize,
     /// Bytes of one connection that wait to be parsed while it is over another limit.
     pub unparsed: usize,

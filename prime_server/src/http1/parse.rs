@@ -12,8 +12,6 @@ use crate::request::Head;
 /// A whole head.
 #[derive(Debug)]
 pub(super) struct Parsed {
-    /// Bytes that it took.
-    pub(super) consumed: usize,
     pub(super) head: Head,
     pub(super) framing: Framing,
     /// The client lets the connection go on after the answer (RFC 9112, 9.3).
@@ -25,34 +23,50 @@ pub(super) struct Parsed {
 /// Looks for the end of a head in bytes that come piece by piece.
 #[derive(Debug, Default)]
 pub(super) struct HeadScan {
+    past_blank: bool,
     scanned: usize,
 }
 
 impl HeadScan {
+    /// Whether `input` begins with the empty line that is read over before a head (RFC 9112, 2.2): one, not more.
+    pub(super) fn skips_blank(&mut self, input: &[u8]) -> bool {
+        let skips = !self.past_blank && input.starts_with(b"\r\n");
+        if skips {
+            *self = Self { past_blank: true, scanned: 0 };
+        }
+        skips
+    }
+
     /// The length of the head at the front of `input`, once all of it is there. `input` begins where it began last time.
     ///
-    /// Bare LF is refused as soon as it is seen, since the parser below would take it for a line's end.
+    /// Bare LF and a second empty line are refused as soon as they are seen, since the parser below would read over them. (It
+    /// does refuse bare CR.)
     pub(super) fn find_end(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Reject> {
-        for newline in memchr::memchr_iter(b'\n', &input[self.scanned..]).map(|at| self.scanned + at) {
-            if newline == 0 || input[newline - 1] != b'\r' {
+        // Looking no further than the limit makes the answer the same however the bytes are split.
+        let seen = &input[..input.len().min(limits.head)];
+        for newline in memchr::memchr_iter(b'\n', &seen[self.scanned..]).map(|at| self.scanned + at) {
+            if !seen[..newline].ends_with(b"\r") {
                 return Err(Reject::bad("a line ends without CR"));
             }
-            if input[..=newline].ends_with(b"\r\n\r\n") {
-                let end = newline + 1;
-                return if end > limits.head { Err(too_large(input, limits)) } else { Ok(Some(end)) };
+            if newline == 1 {
+                return Err(Reject::bad("there is more than one empty line before the request line"));
+            }
+            if seen[..=newline].ends_with(b"\r\n\r\n") {
+                return Ok(Some(newline + 1));
             }
         }
         if input.len() > limits.head {
-            return Err(too_large(input, limits));
+            return Err(too_large(seen, limits));
         }
-        self.scanned = input.len();
+        self.scanned = seen.len();
         Ok(None)
     }
 }
 
-fn too_large(input: &[u8], limits: &Limits) -> Reject {
-    let line = memchr::memchr(b'\n', input).unwrap_or(input.len());
-    if line > limits.target + "OPTIONS  HTTP/1.1\r".len() { TARGET_TOO_LONG } else { HEAD_TOO_LARGE }
+fn too_large(head: &[u8], limits: &Limits) -> Reject {
+    let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
+    let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    if target.len() > limits.target { TARGET_TOO_LONG } else { HEAD_TOO_LARGE }
 }
 
 const TARGET_TOO_LONG: Reject = Reject::new(StatusCode::URI_TOO_LONG, "the request target is too long");
@@ -61,16 +75,13 @@ const HEAD_TOO_LARGE: Reject =
 
 /// Parses a head that [`HeadScan`] found, its empty line included.
 pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Parsed, Reject> {
-    // Each LF follows a CR, so equal counts mean that each CR precedes an LF.
-    if memchr::memchr_iter(b'\r', head).count() != memchr::memchr_iter(b'\n', head).count() {
-        return Err(Reject::bad("a CR stands alone"));
-    }
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut headers) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Ok(_) => return Err(Reject::bad("the request's head is malformed")),
-        Err(error) => return Err(refuse(error, head)),
+        Err(httparse::Error::Version) => return parse_other_version(head, limits),
+        Err(error) => return Err(refuse(error)),
     }
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(Reject::bad("the request line is incomplete"));
@@ -85,7 +96,6 @@ pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Parsed, Reject> {
     let first_header = memchr::memchr(b'\n', head).map_or(0, |newline| newline + 1);
     let lines = Bytes::copy_from_slice(&head[first_header..]);
     Ok(Parsed {
-        consumed: head.len(),
         framing: facts.framing()?,
         keep_alive: facts.keep_alive(),
         expects_continue: facts.expects_continue && version == Version::HTTP_11,
@@ -93,51 +103,83 @@ pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Parsed, Reject> {
     })
 }
 
-fn refuse(error: httparse::Error, head: &[u8]) -> Reject {
+/// What to do with a head whose version is neither 1.0 nor 1.1. The parser has found the words before the version sound.
+///
+/// A later minor version of HTTP/1 is read as 1.1 (RFC 9110, 2.5); another major version is answered 505.
+fn parse_other_version(head: &[u8], limits: &Limits) -> Result<Parsed, Reject> {
+    let line_end = memchr::memchr(b'\r', head).unwrap_or(head.len());
+    let mut words = head[..line_end].split(|byte| *byte == b' ').skip(2);
+    match (words.next().unwrap_or_default(), words.next()) {
+        ([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'], None) => {
+            let mut as_1_1 = head.to_vec();
+            let minor = line_end - 1;
+            as_1_1[minor] = b'1';
+            parse(&as_1_1, limits)
+        }
+        ([b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9'], None) => {
+            Err(Reject::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1 is spoken here"))
+        }
+        _ => Err(refuse(httparse::Error::Version)),
+    }
+}
+
+fn refuse(error: httparse::Error) -> Reject {
     use httparse::Error;
     match error {
         Error::TooManyHeaders => HEAD_TOO_LARGE,
-        Error::Version if names_a_version(head) => {
-            Reject::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.0 and HTTP/1.1 are spoken here")
-        }
         Error::HeaderName => Reject::bad("a header's name is malformed"),
         Error::HeaderValue => Reject::bad("a header's value has a control character"),
         _ => Reject::bad("the request line is malformed"),
     }
 }
 
-/// Whether the request line ends with `HTTP/` digit `.` digit.
-fn names_a_version(head: &[u8]) -> bool {
-    let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
 /// RFC 9110, 9.1: a method that is not recognised is answered 501. CONNECT and TRACE make no sense here.
 fn known_method(method: &str) -> Result<Method, Reject> {
-    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
-    match Method::from_bytes(method.as_bytes()) {
-        Ok(parsed) if known.contains(&method) => Ok(parsed),
-        Ok(_) => Err(Reject::new(StatusCode::NOT_IMPLEMENTED, "the method is not known here")),
-        Err(_) => Err(Reject::bad("the method is malformed")),
-    }
+    Ok(match method {
+        "GET" => Method::GET,
+        "HEAD" => Method::HEAD,
+        "POST" => Method::POST,
+        "PUT" => Method::PUT,
+        "DELETE" => Method::DELETE,
+        "OPTIONS" => Method::OPTIONS,
+        "PATCH" => Method::PATCH,
+        _ => return Err(Reject::new(StatusCode::NOT_IMPLEMENTED, "the method is not known here")),
+    })
 }
 
 /// RFC 9112, 3.2: origin form, absolute form of the http schemes, or `*` for OPTIONS. A target has no fragment.
+///
+/// Visible ASCII that a URL must encode but browsers do not (`|` in a query, say) is let through.
 fn check_target(method: &Method, target: &str) -> Result<(), Reject> {
     if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(Reject::bad("the request target has a character that must be percent-encoded"));
     }
-    let absolute = || {
-        let (scheme, rest) = target.split_once("://")?;
-        let http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-        (http && !rest.is_empty() && !rest.starts_with(['/', '?'])).then_some(())
-    };
     match target {
         "*" if *method == Method::OPTIONS => Ok(()),
-        _ if target.starts_with('/') || absolute().is_some() => Ok(()),
+        _ if target.starts_with('/') || is_http_url(target) => Ok(()),
         _ => Err(Reject::bad("the request target is neither a path nor an http URL")),
     }
+}
+
+fn is_http_url(target: &str) -> bool {
+    let Some((scheme, rest)) = target.split_once("://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http)) && is_authority(authority)
+}
+
+/// `host [":" port]` (RFC 9110, 7.2): no user information (4.2.4), and a host that is not empty, as http asks for one (RFC 9112,
+/// 3.3, would allow a default).
+fn is_authority(text: &str) -> bool {
+    let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (text, ""),
+    };
+    let host_is_sound = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => !address.is_empty() && address.bytes().all(|byte| is_in_name(byte) || byte == b':'),
+        None => !host.is_empty() && host.bytes().all(is_in_name),
+    };
+    host_is_sound && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What the headers say about the message itself.
@@ -174,7 +216,7 @@ impl Facts {
                 _ => {}
             }
         }
-        // RFC 9112, 3.2: a server must answer 400 to a 1.1 request without Host, and to any with two.
+        // RFC 9112, 3.2: a server must answer 400 to a 1.1 request without Host, and to any with two or a malformed one.
         if facts.hosts == 0 && version == Version::HTTP_11 {
             return Err(Reject::bad("the Host header is missing"));
         }
@@ -186,7 +228,7 @@ impl Facts {
         if self.hosts > 1 {
             return Err(Reject::bad("there are two Host headers"));
         }
-        if value.iter().any(|byte| !byte.is_ascii_graphic()) {
+        if !std::str::from_utf8(value).is_ok_and(is_authority) {
             return Err(Reject::bad("the Host header is malformed"));
         }
         Ok(())
@@ -218,15 +260,23 @@ impl Facts {
         Ok(())
     }
 
-    /// RFC 9112, 6.1: `chunked` must be the last coding; no other is implemented, so it must be the only one.
+    /// RFC 9112, 6.1: `chunked` must be the last coding, and be there once; a coding that is not implemented, as is every other,
+    /// is answered 501. Under HTTP/1.0 the framing is faulty.
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Reject> {
-        if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-            return Err(Reject::bad("a Transfer-Encoding other than chunked"));
+        let mut codings = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+        if self.version == Version::HTTP_10 || self.chunked || !codings.next().is_some_and(is_chunked) {
+            return Err(Reject::bad("the Transfer-Encoding is not chunked, once and last, under HTTP/1.1"));
         }
-        if self.version == Version::HTTP_10 {
-            return Err(Reject::bad("Transfer-Encoding under HTTP/1.0"));
+        match codings.next() {
+            None => self.chunked = true,
+            Some(before) if before.is_empty() || is_chunked(before) => {
+                return Err(Reject::bad("the Transfer-Encoding is malformed"));
+            }
+            Some(_) => {
+                return Err(Reject::new(StatusCode::NOT_IMPLEMENTED, "no Transfer-Encoding but chunked is known"));
+            }
         }
-        self.chunked = true;
         Ok(())
     }
 
@@ -258,3 +308,6 @@ pub(crate) fn header_map(lines: &Bytes) -> HeaderMap {
     }
     map
 }
+
+#[cfg(test)]
+mod tests;

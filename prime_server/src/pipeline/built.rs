@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::running::Running;
 use crate::context::{Context, RequestId, Ticket};
 use crate::frontend::{Door, Listener, Settings, StreamListener, Way};
+use crate::lifecycle::Caught;
 use crate::runner::{Job, RunnerFactory};
 use crate::transport::{Payload, StageId};
 use crate::{IntoResponse, Request, Response, StageOptions, StartError, Step};
@@ -49,7 +50,21 @@ impl Built {
     /// # Errors
     /// [`StartError`]: the endpoint cannot be listened on, or a stage's constructor fails.
     pub fn serve(&self, endpoint: &str) -> Result<(), StartError> {
-        self.start(endpoint)?.run_until_signal()
+        self.serve_with(endpoint, |_| ())
+    }
+
+    /// As [`serve`](Self::serve), and calls `ready` once the address is bound and all stages are constructed: to say where it
+    /// listens, for one.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_with(&self, endpoint: &str, ready: impl FnOnce(&Running)) -> Result<(), StartError> {
+        let signals = Caught::new()?;
+        let running = self.start(endpoint)?;
+        running.drain_at(&signals);
+        ready(&running);
+        running.wait();
+        Ok(())
     }
 
     /// Starts, and comes back once every worker has constructed its stage and the address is bound. Port 0 takes a free one.

@@ -15,7 +15,7 @@ use crate::StartError;
 use crate::balancer::{Options, WorkerId};
 use crate::error::BoxError;
 use crate::frontend::{FrontEnd, Listener};
-use crate::lifecycle;
+use crate::lifecycle::Caught;
 use crate::loopback::{Loopback, Note, loopback};
 use crate::metrics::Metrics;
 use crate::transport::{Local, LocalStage, StageId};
@@ -88,7 +88,7 @@ impl Running {
             for worker in running.workers_of(built, stage, StageId(at as u16)) {
                 let (started, alive) = (started.clone(), alive.clone());
                 spawn(&format!("{}-{}", short(stage.name), worker.id.0), move || {
-                    worker.run(&started);
+                    worker.run(started);
                     drop(alive);
                 })?;
             }
@@ -147,22 +147,25 @@ impl Running {
         self.loopback.send(Note::Drain);
     }
 
-    /// Drains, and waits until the pipeline has ended: as soon as it is idle, at the drain limit at the latest.
-    pub fn stop(mut self) {
-        self.drain();
-        self.join();
+    /// Ends at once: what is in flight is cancelled and answered 503. Does not wait.
+    pub fn abort(&self) {
+        self.loopback.send(Note::Stop);
     }
 
-    /// Waits for SIGTERM or SIGINT, then drains and comes back. A second signal ends the process at once.
-    ///
-    /// # Errors
-    /// [`StartError`], if the signals cannot be caught.
-    pub fn run_until_signal(mut self) -> Result<(), StartError> {
-        let loopback = self.loopback.clone();
-        let signals = lifecycle::on_signal(move || _ = loopback.send(Note::Drain))?;
+    /// Drains, and waits until the pipeline has ended: as soon as it is idle, at the drain limit at the latest.
+    pub fn stop(self) {
+        self.drain();
+        self.wait();
+    }
+
+    /// Lets the first signal drain the pipeline.
+    pub(super) fn drain_at(&self, signals: &Caught) {
+        signals.drains(self.loopback.clone());
+    }
+
+    /// Waits until the pipeline has ended, by [`drain`](Self::drain) or [`abort`](Self::abort).
+    pub fn wait(mut self) {
         self.join();
-        drop(signals);
-        Ok(())
     }
 
     fn join(&mut self) {

@@ -261,3 +261,110 @@ impl Drop for LocalSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+    use crate::context::Context;
+    use crate::loopback::{Inbox, loopback};
+    use crate::metrics::Metrics;
+    use crate::transport::Payload;
+
+    const STAGE: StageId = StageId(0);
+
+    fn pool(timeout: Option<Duration>) -> (Arc<Local>, Inbox) {
+        let (loopback, inbox) = loopback().expect("an eventfd");
+        let options = Options { queue: 8, timeout, idempotent: true, attempts: 3 };
+        let stage = LocalStage::new(Arc::new(Metrics::new("test").stage("stage")), options, 2);
+        (Arc::new(Local::new(vec![stage], loopback)), inbox)
+    }
+
+    fn job(key: u32) -> Envelope {
+        let id = RequestId { key, generation: 1 };
+        let now = Instant::now();
+        let ticket = Ticket::new(id, Request::get("/").into_head(), now + Duration::from_secs(60));
+        Envelope::new(Context::new(ticket), Payload::new(Request::get("/")), now)
+    }
+
+    fn offer(local: &Local, job: Envelope) {
+        assert!(local.dispatch(STAGE, job, Instant::now()).is_ok());
+    }
+
+    #[test]
+    fn a_worker_that_is_lost_with_its_job_answers_502() {
+        let (local, inbox) = pool(None);
+        let mut source = local.source(STAGE, WorkerId(0));
+        offer(&local, job(1));
+        assert!(matches!(source.next(), Next::Job(_)));
+        drop(source);
+        let Ok(Note::Reply(id, Reply::Whole(answer))) = inbox.notes.try_recv() else { panic!("no answer") };
+        assert_eq!((id.key, answer.status()), (1, StatusCode::BAD_GATEWAY));
+        assert_eq!(local.stages()[0].load(), (0, 0));
+    }
+
+    #[test]
+    fn a_worker_that_ends_after_its_job_answers_nothing() {
+        let (local, inbox) = pool(None);
+        let mut source = local.source(STAGE, WorkerId(0));
+        offer(&local, job(1));
+        assert!(matches!(source.next(), Next::Job(_)));
+        source.done();
+        drop(source);
+        assert!(inbox.notes.is_empty());
+    }
+
+    #[test]
+    fn a_lost_worker_leaves_what_waits_to_the_others() {
+        let (local, _inbox) = pool(None);
+        let (mut lost, mut other) = (local.source(STAGE, WorkerId(0)), local.source(STAGE, WorkerId(1)));
+        offer(&local, job(1));
+        offer(&local, job(2));
+        assert!(matches!(lost.next(), Next::Job(_)));
+        drop(lost);
+        let Next::Job(job) = other.next() else { panic!("a job waits") };
+        assert_eq!(job.context.ticket.id.key, 2);
+    }
+
+    #[test]
+    fn a_cancelled_job_leaves_the_queue_or_is_flagged_where_it_runs() {
+        let (local, _inbox) = pool(None);
+        let mut source = local.source(STAGE, WorkerId(0));
+        let (first, second) = (job(1), job(2));
+        let tickets = [&first, &second].map(|job| Arc::clone(&job.context.ticket));
+        offer(&local, first);
+        offer(&local, second);
+        let Next::Job(running) = source.next() else { panic!("a job waits") };
+        assert_eq!(local.stages()[0].load(), (1, 1));
+        local.cancel(&tickets[1], Reason::TimedOut);
+        assert_eq!(local.stages()[0].load(), (0, 1));
+        assert!(running.context.check().is_ok());
+        local.cancel(&tickets[0], Reason::Disconnected);
+        assert_eq!(running.context.check().map_err(|cancelled| cancelled.reason), Err(Reason::Disconnected));
+    }
+
+    #[test]
+    fn the_front_end_is_told_of_a_timeout_only_where_it_does_not_look_anyway() {
+        let (local, inbox) = pool(Some(Duration::from_secs(1)));
+        offer(&local, job(1));
+        assert!(matches!(inbox.notes.try_recv(), Ok(Note::Plan(STAGE))));
+        offer(&local, job(2));
+        assert!(inbox.notes.is_empty(), "it will look at the first job's timeout, which is sooner");
+        let later = Instant::now() + Duration::from_secs(2);
+        let (expired, planned) = local.tick(STAGE, later);
+        assert_eq!((expired.len(), planned), (2, None));
+        offer(&local, job(3));
+        assert!(matches!(inbox.notes.try_recv(), Ok(Note::Plan(STAGE))));
+    }
+
+    #[test]
+    fn a_closed_stage_hands_jobs_back_and_lets_workers_go() {
+        let (local, _inbox) = pool(None);
+        let mut source = local.source(STAGE, WorkerId(0));
+        offer(&local, job(1));
+        local.close();
+        assert!(matches!(local.dispatch(STAGE, job(2), Instant::now()), Err(Rejected::Gone(_))));
+        assert!(matches!(source.next(), Next::Drained));
+        assert_eq!(local.stages()[0].load(), (0, 0));
+    }
+}

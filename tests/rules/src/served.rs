@@ -16,11 +16,9 @@ fn hold(request: Request, cx: &Context) -> Result<&'static str, Cancelled> {
 
 fn main() -> Result<(), StartError> {
     let limit = std::env::args().nth(1).and_then(|limit| limit.parse().ok()).unwrap_or(30_000);
-    let running = Pipeline::new("served")
+    Pipeline::new("served")
         .drain_limit(std::time::Duration::from_millis(limit))
         .stage::<hold>()
         .build()?
-        .start("tcp://127.0.0.1:0")?;
-    println!("{}", running.endpoint().unwrap_or_default());
-    running.run_until_signal()
+        .serve_with("tcp://127.0.0.1:0", |running| println!("{}", running.endpoint().unwrap_or_default()))
 }

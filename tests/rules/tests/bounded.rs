@@ -108,10 +108,8 @@ fn heads_and_bodies_are_limited() {
 fn connections_above_the_limit_are_told_so() {
     let gate = Gate::new();
     gate.open();
-    let (_running, address) = start(&gated(
-        &gate,
-        Pipeline::new("connections").limits(limits(|limits| limits.connections = 2)),
-    ));
+    let (_running, address) =
+        start(&gated(&gate, Pipeline::new("connections").limits(limits(|limits| limits.connections = 2))));
     let mut clients: Vec<_> = (0..2).map(|_| Client::connect(address)).collect();
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);

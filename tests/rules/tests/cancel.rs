@@ -65,8 +65,7 @@ fn a_stop_cancels_what_is_not_done_at_the_drain_limit() {
 fn an_answer_that_a_client_of_this_process_drops_is_cancelled() {
     let (began, begins) = mpsc::sync_channel(8);
     let (ended, ends) = mpsc::sync_channel(8);
-    let pipeline =
-        Pipeline::new("drop").stage_from(first(until_cancelled(began, ended))).workers(1).build().unwrap();
+    let pipeline = Pipeline::new("drop").stage_from(first(until_cancelled(began, ended))).workers(1).build().unwrap();
     let running = pipeline.start_in_process().unwrap();
     let pending = running.client().send(Request::get("/")).unwrap();
     begins.recv_timeout(PATIENCE).unwrap();

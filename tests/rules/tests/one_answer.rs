@@ -96,7 +96,6 @@ fn a_panic_whose_payload_panics_when_dropped_does_no_more_harm() {
     assert_eq!(client.get("/").text(), "fine");
 }
 
-#[derive(Default)]
 struct Resetting(bool);
 
 #[stage(name = "resetting")]

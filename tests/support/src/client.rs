@@ -81,7 +81,10 @@ impl Client {
 
     /// Sends a POST with this body and reads its answer.
     pub fn post(&mut self, target: &str, headers: &str, body: &str) -> Answer {
-        self.send(format!("POST {target} HTTP/1.1\r\nHost: test\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()));
+        self.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: test\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
         self.read()
     }
 
@@ -142,7 +145,8 @@ impl Client {
 
     fn read_one(&mut self, with_body: bool) -> Option<Answer> {
         let status_line = self.line()?;
-        let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
+        let status =
+            status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
         let status = status.unwrap_or_else(|| panic!("not a status line: {status_line:?}"));
         let mut headers = Vec::new();
         loop {

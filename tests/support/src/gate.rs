@@ -30,7 +30,8 @@ impl Gate {
         let mut state = state.lock().expect("nobody panics with it");
         state.arrived += 1;
         changed.notify_all();
-        let (_state, late) = changed.wait_timeout_while(state, PATIENCE, |state| !state.open).expect("nobody panics with it");
+        let (_state, late) =
+            changed.wait_timeout_while(state, PATIENCE, |state| !state.open).expect("nobody panics with it");
         assert!(!late.timed_out(), "the gate was never opened");
     }
 

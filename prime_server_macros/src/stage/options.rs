@@ -1,0 +1,74 @@
+//! The options of a stage.
+
+use proc_macro2::{Literal, TokenStream};
+use quote::{format_ident, quote};
+use syn::Attribute;
+
+use crate::errors::Errors;
+use crate::options::{Kind, Known, Options, Value};
+
+const KNOWN: &[Known] = &[
+    Known { key: "workers", kind: Kind::Number(1), example: "workers = 4" },
+    Known { key: "queue", kind: Kind::Number(0), example: "queue = 100" },
+    Known { key: "timeout_ms", kind: Kind::Number(1), example: "timeout_ms = 2000" },
+    Known { key: "idempotent", kind: Kind::Flag, example: "idempotent" },
+    Known { key: "name", kind: Kind::Text, example: "name = \"...\"" },
+];
+
+pub(super) struct StageOptions(Options);
+
+impl StageOptions {
+    pub(super) fn read(options: TokenStream, errors: &mut Errors) -> Self {
+        Self(Options::new("stage", KNOWN).read(options, errors))
+    }
+
+    pub(super) fn read_attributes(attributes: &[Attribute], errors: &mut Errors) -> Self {
+        Self(Options::new("stage", KNOWN).read_attributes(attributes, errors))
+    }
+
+    pub(super) fn name(&self) -> Option<String> {
+        match self.0.value("name") {
+            Some(Value::Text(name)) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// `const DEFAULTS`, where an option is given: each calls the builder method of its name.
+    pub(super) fn defaults(&self) -> Option<TokenStream> {
+        let calls: Vec<_> = self.0.given().filter_map(|(key, value)| call(key, value)).collect();
+        (!calls.is_empty()).then(|| {
+            quote! {
+                const DEFAULTS: ::prime_server::StageOptions = ::prime_server::StageOptions::new() #(#calls)*;
+            }
+        })
+    }
+}
+
+fn call(key: &str, value: &Value) -> Option<TokenStream> {
+    let method = format_ident!("{key}");
+    match value {
+        Value::Number(number) => {
+            let number = Literal::u64_unsuffixed(*number);
+            Some(quote!(.#method(#number)))
+        }
+        Value::Flag => Some(quote!(.#method(true))),
+        Value::Text(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_option_but_the_name_is_a_call() {
+        let mut errors = Errors::default();
+        let given = quote!(workers = 4, name = "sieve", timeout_ms = 2_000, idempotent);
+        let options = StageOptions::read(given, &mut errors);
+        assert!(errors.is_empty());
+        assert_eq!(options.name().as_deref(), Some("sieve"));
+        let calls = quote!(.workers(4).timeout_ms(2000).idempotent(true)).to_string();
+        assert!(options.defaults().unwrap().to_string().contains(&calls));
+        assert!(StageOptions::read(quote!(name = "sieve"), &mut errors).defaults().is_none());
+    }
+}

@@ -1,0 +1,171 @@
+//! The door: routes, health, metrics, answered without waking a worker.
+
+use prime_server::prelude::*;
+use support::{Client, Text, eventually, first, get, second, start};
+
+fn routed() -> Pipeline {
+    Pipeline::new("routed")
+        .route(Method::GET, "/tile/{z}/{x}")
+        .route(Method::POST, "/tile/{z}/{x}")
+        .route(Method::DELETE, "/files/{*path}")
+        .health("/healthz")
+        .metrics("/metrics")
+}
+
+#[test]
+fn only_routed_paths_and_methods_reach_the_stage() {
+    let stage = |request: Request, _: &Context| request.head().method().to_string();
+    let (running, address) = start(&routed().stage_from(first(stage)).build().unwrap());
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/tile/1/2?q=3").text(), "GET");
+    assert_eq!(client.post("/tile/1/2", "", "x").text(), "POST");
+    client.send("HEAD /tile/1/2 HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.read_head().status, 200, "who answers GET answers HEAD");
+    client.send("DELETE /files/a/b/c HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.read().text(), "DELETE");
+    let before = running.stages()[0].jobs;
+
+    for missing in ["/", "/tile/1", "/tile/1/2/3", "/Tile/1/2", "/tile//2"] {
+        let answer = client.get(missing);
+        assert_eq!((answer.status, answer.closes()), (404, false), "{missing}");
+    }
+    client.send("PUT /tile/1/2 HTTP/1.1\r\nHost: test\r\n\r\n");
+    let answer = client.read();
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, POST")));
+    assert_eq!(client.post("/healthz", "", "").status, 405);
+    assert_eq!(running.stages()[0].jobs, before, "no worker was woken");
+}
+
+#[test]
+fn path_parameters_come_typed_and_decoded() {
+    #[derive(serde::Deserialize)]
+    struct Tile {
+        z: u8,
+        x: String,
+    }
+    let stage = |request: Request, _: &Context| -> Result<String, prime_server::PathError> {
+        let Tile { z, x } = request.path()?;
+        Ok(format!("{z} {x}"))
+    };
+    let (_running, address) = start(&routed().stage_from(first(stage)).build().unwrap());
+    assert_eq!(get(address, "/tile/7/a%2Fb%26c+d").text(), "7 a/b&c+d");
+    let wrong = get(address, "/tile/300/x");
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.text().contains("`z`"), "{}", wrong.text());
+}
+
+#[test]
+fn a_pipeline_without_routes_takes_everything() {
+    let stage = |request: Request, _: &Context| request.head().target().to_owned();
+    let pipeline = Pipeline::new("all").health("/healthz").stage_from(first(stage)).build().unwrap();
+    let (_running, address) = start(&pipeline);
+    assert_eq!(get(address, "/any/where?x").text(), "/any/where?x");
+    assert_eq!(get(address, "/healthz").text(), "ok\n");
+}
+
+#[test]
+fn routes_that_cannot_work_are_refused_when_built() {
+    let built = |pipeline: Pipeline| {
+        let built = pipeline.stage_from(first(|_: Request, _: &Context| "x")).build();
+        built.map(|_| ()).unwrap_err().to_string()
+    };
+    let route = |path: &str| Pipeline::new("wrong").route(Method::GET, path);
+    assert!(built(route("/a").route(Method::GET, "/a")).contains("GET /a"));
+    assert!(built(route("/a/{x}").route(Method::GET, "/a/{y}")).contains("overlaps `/a/{x}`"));
+    assert!(built(route("a")).contains("starts with `/`"));
+    assert!(built(route("/{")).contains("GET /{"));
+    assert!(built(route("/healthz").health("/healthz")).contains("twice"));
+}
+
+#[test]
+fn options_that_cannot_work_are_refused_when_built() {
+    use std::time::Duration;
+    let stage = || first(|_: Request, _: &Context| "x");
+    let error = |built: Result<prime_server::Built, StartError>| built.map(|_| ()).unwrap_err().to_string();
+    assert!(error(Pipeline::new("p").stage_from(stage()).workers(0).build()).contains("stage `first` of pipeline `p`"));
+    assert!(error(Pipeline::new("p").stage_from(stage()).timeout(Duration::ZERO).build()).contains("504"));
+    assert!(error(Pipeline::new("p").max_in_flight(0).stage_from(stage()).build()).contains("max_in_flight"));
+    assert!(error(Pipeline::new("p").deadline(Duration::ZERO).stage_from(stage()).build()).contains("deadline"));
+    let endless = Pipeline::new("p").deadline(Duration::MAX).drain_limit(Duration::MAX);
+    let endless = endless.stage_from(stage()).timeout(Duration::MAX).build().unwrap();
+    let (running, address) = start(&endless);
+    assert_eq!(get(address, "/").text(), "x", "the longest times are no limit");
+    running.stop();
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_listened_on_says_so() {
+    let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| "x")).build().unwrap();
+    let (_running, address) = start(&pipeline);
+    let taken = format!("tcp://{address}");
+    let wrong = [
+        "nonsense",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:99999",
+        "tcp://:80",
+        "http://127.0.0.1:0",
+        "tcp://x.invalid:0",
+    ];
+    for endpoint in wrong.into_iter().chain([&*taken]) {
+        let error = pipeline.start(endpoint).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(endpoint) && error.contains("tcp://127.0.0.1:8002"), "{error}");
+    }
+}
+
+#[test]
+fn a_constructor_that_fails_stops_the_start() {
+    let error = |pipeline: prime_server::Built| pipeline.start_in_process().map(|_| ()).unwrap_err().to_string();
+    let fails =
+        || -> Result<support::First<fn(Request, &Context) -> &'static str>, &'static str> { Err("no map here") };
+    assert!(error(Pipeline::new("p").stage_from(fails).build().unwrap()).contains("no map here"));
+    let panics = || -> support::First<fn(Request, &Context) -> &'static str> { panic!("no memory") };
+    assert!(error(Pipeline::new("p").stage_from(panics).build().unwrap()).contains("no memory"));
+}
+
+#[test]
+fn metrics_tell_queue_run_time_and_outcomes_of_each_stage() {
+    let forward = |request: Request, _: &Context| match request.head().path() {
+        "/early" => Flow::answer("early"),
+        path => Flow::Forward(Text(path.to_owned())),
+    };
+    let last = |text: Text, _: &Context| {
+        assert_ne!(text.0, "/panic", "asked to");
+        text.0
+    };
+    let pipeline = Pipeline::new("measured").metrics("/metrics").stage_from(first(forward)).stage_from(second(last));
+    let (running, address) = start(&pipeline.build().unwrap());
+    let mut client = Client::connect(address);
+    for path in ["/early", "/late", "/late", "/panic"] {
+        client.get(path);
+    }
+    eventually("all workers are idle", || running.stages().iter().all(|stage| stage.running == 0));
+    let page = client.get("/metrics");
+    assert_eq!(page.header("content-type"), Some("text/plain; version=0.0.4"));
+    let lines: Vec<String> = page.text().lines().map(sorted).collect();
+    for line in [
+        "prime_stage_outcomes_total{pipeline=\"measured\",reason=\"answered\",stage=\"first\"} 1",
+        "prime_stage_outcomes_total{pipeline=\"measured\",reason=\"forwarded\",stage=\"first\"} 3",
+        "prime_stage_outcomes_total{pipeline=\"measured\",reason=\"answered\",stage=\"second\"} 2",
+        "prime_stage_outcomes_total{pipeline=\"measured\",reason=\"panicked\",stage=\"second\"} 1",
+        "prime_stage_outcomes_total{pipeline=\"measured\",reason=\"timed_out\",stage=\"second\"} 0",
+        "prime_stage_queue_length{pipeline=\"measured\",stage=\"first\"} 0",
+        "prime_stage_in_flight{pipeline=\"measured\",stage=\"second\"} 0",
+        "prime_stage_queue_delay_seconds_count{pipeline=\"measured\",stage=\"first\"} 4",
+        "prime_stage_run_seconds_count{pipeline=\"measured\",stage=\"second\"} 3",
+        "prime_answers_total{code=\"200\",pipeline=\"measured\"} 3",
+        "prime_answers_total{code=\"500\",pipeline=\"measured\"} 1",
+        "prime_requests_in_flight{pipeline=\"measured\"} 0",
+        "prime_connections{pipeline=\"measured\"} 1",
+    ] {
+        assert!(lines.iter().any(|there| there == line), "{line} is missing in\n{}", page.text());
+    }
+}
+
+/// A line of metrics with its labels in alphabetical order, which means nothing in Prometheus text.
+fn sorted(line: &str) -> String {
+    let parts = line.split_once('{').and_then(|(name, rest)| Some((name, rest.rsplit_once('}')?)));
+    let Some((name, (labels, value))) = parts else { return line.to_owned() };
+    let mut labels: Vec<&str> = labels.split(',').collect();
+    labels.sort_unstable();
+    format!("{name}{{{}}}{value}", labels.join(","))
+}
