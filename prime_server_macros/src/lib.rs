@@ -1,7 +1,7 @@
 //! The attribute and derives of prime_server, which re-exports them; nothing here is used by itself.
 //!
-//! Each parses one item, checks it, and emits impls that could have been written by hand. Where something is wrong the item
-//! and its impls are emitted all the same, as far as they can be, so that one mistake gives one message.
+//! Each parses one item, checks it, and emits impls that could have been written by hand. Where something is wrong the
+//! item and its impls are emitted all the same, as far as they can be, so that one mistake gives one message.
 
 mod errors;
 mod message;
@@ -19,9 +19,9 @@ use crate::errors::Errors;
 /// Makes a stage of a function, or of a type by its `impl` block.
 ///
 /// # On a function
-/// The function takes the stage's input, a message, and if it asks for it the job's `&Context`; it returns what the next
-/// stage takes, or an answer, or a `Result` or `Flow` of one. It stays as it is, for unit tests to call. Beside it appears a type
-/// of the same name and visibility, which is the stage:
+/// The function takes the stage's input, a message, and if it asks for it the job's `&Context`; it returns what the
+/// next stage takes, or an answer, or a `Result` or `Flow` of one. It stays as it is, for unit tests to call. Beside
+/// it appears a type of the same name and visibility, which is the stage:
 ///
 /// ```
 /// use prime_server::prelude::*;
@@ -55,12 +55,13 @@ use crate::errors::Errors;
 /// ```
 ///
 /// # On an `impl` block
-/// For a stage that keeps something between jobs. Each worker has a value of its own, which never leaves the worker's thread.
+/// For a stage that keeps something between jobs. Each worker has a value of its own, which never leaves the worker's
+/// thread.
 ///
 /// * `fn run(&mut self, input, cx: &Context) -> Out` does one job; `cx` may be left out.
-/// * `fn new() -> Self`, or `-> Result<Self, E>`, makes the value, once for each worker and again after a panic. A type that is
-///   `Default` needs none, and must have none. A `new` that takes arguments is not called: such a stage is added with
-///   `.stage_from(move || Sieve::new(limit))`.
+/// * `fn new() -> Self`, or `-> Result<Self, E>`, makes the value, once for each worker and again after a panic. A
+///   type that is `Default` needs none, and must have none. A `new` that takes arguments is not called: such a stage
+///   is added with `.stage_from(move || Sieve::new(limit))`.
 /// * `fn reset(&mut self)`, if there is one, is called after each job.
 ///
 /// ```
@@ -146,10 +147,10 @@ pub fn derive_stage(item: TokenStream) -> TokenStream {
 ///
 /// It stands beside serde's derives, and every field's type needs a `Schema` too. Two options:
 ///
-/// * `#[message(json)]` writes the message as JSON, for workers in other languages, instead of postcard. The codec is part of
-///   the schema.
-/// * `#[message(schema = 7)]` sets the schema's number by hand, as a type that contains itself must, or one with a field whose
-///   type has no schema. It is then all that is compared: give it another number with every change.
+/// * `#[message(json)]` writes the message as JSON, for workers in other languages, instead of postcard. The codec is
+///   part of the schema.
+/// * `#[message(schema = 7)]` sets the schema's number by hand, as a type that contains itself must, or one with a
+///   field whose type has no schema. It is then all that is compared: give it another number with every change.
 ///
 /// ```
 /// use prime_server::prelude::*;
@@ -173,8 +174,8 @@ pub fn derive_message(item: TokenStream) -> TokenStream {
 
 /// Derives `Schema` for a type that only occurs inside messages.
 ///
-/// The number is made of the names and types of fields and variants, nested ones folded in; attributes, docs and visibility do
-/// not count. `#[message(schema = 7)]` sets it by hand.
+/// The number is made of the names and types of fields and variants, nested ones folded in; attributes, docs and
+/// visibility do not count. `#[message(schema = 7)]` sets it by hand.
 ///
 /// ```
 /// use prime_server::prelude::*;

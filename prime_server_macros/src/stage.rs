@@ -132,7 +132,8 @@ fn cfgs(attributes: &[Attribute]) -> Vec<&Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect()
 }
 
-/// The place of the user's, for tokens that are the macro's: messages point there, and the user's lints leave them alone.
+/// The place of the user's, for tokens that are the macro's: messages point there, and the user's lints leave them
+/// alone.
 fn at(place: Span) -> Span {
     Span::call_site().located_at(place)
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tracing_subscriber::filter::LevelFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -57,7 +58,8 @@ fn job(argument: &str) -> Result<Job, String> {
 
 fn main() -> ExitCode {
     let Arguments { job, workers } = Arguments::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let level = if matches!(job, Job::Serve(_)) { LevelFilter::INFO } else { LevelFilter::WARN };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     let result = match job {
         Job::Serve(endpoint) => serve(&endpoint, workers),
         Job::Count(range) => simulate::count(range, workers),

@@ -28,10 +28,10 @@ struct Counted {
 }
 
 pub(crate) fn count(range: RangeInclusive<u64>, workers: Option<u16>) -> Result<(), Box<dyn Error>> {
-    let running = stages::primes(workers, Duration::MAX)?.start_in_process()?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let mut signals = signals(&interrupted)?;
     let ended = signals.handle();
+    let running = stages::primes(workers, Duration::MAX)?.start_in_process()?;
     let bar = progress(&range);
     let start = Instant::now();
     let counted = std::thread::scope(|scope| {

@@ -1,6 +1,14 @@
 //! HTTP/1.x without I/O: [`Connection`] takes bytes and gives requests, takes answers and gives bytes.
 //!
-//! RFC 9110 (semantics) and RFC 9112 (HTTP/1.1) decide; where they leave a choice, the strict one is taken.
+//! RFC 9110 (semantics) and RFC 9112 (HTTP/1.1) decide; where they leave a choice, the strict one is taken:
+//!
+//! * A line ends with CRLF, and neither CR nor LF stands alone. One empty line before a request is read over, no second.
+//! * The length of a body is told once: by one Content-Length of digits, or by `chunked`, alone, under HTTP/1.1.
+//! * A target is visible ASCII. Host names a host, and so does an http URL, without a user in it.
+//! * Chunk extensions and trailers are read over, but must be well-formed and short.
+//! * An error is answered in its turn and ends the connection, as does all that leaves open where the next request begins.
+//!
+//! A later minor version (HTTP/1.2) is read as 1.1, as RFC 9110, 2.5, has it.
 
 mod body;
 mod connection;

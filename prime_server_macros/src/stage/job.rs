@@ -9,8 +9,8 @@ use super::{at, own};
 use crate::errors::Errors;
 use crate::types::{borrows, is_unnamed, last_name, peeled, written};
 
-/// What a job takes and returns. Where the signature names no type that can stand, another stands in with which a pipeline
-/// still type-checks.
+/// What a job takes and returns. Where the signature names no type that can stand, another stands in with which a
+/// pipeline still type-checks.
 pub(super) struct Job {
     input: Type,
     takes_context: bool,
