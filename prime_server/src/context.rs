@@ -70,6 +70,17 @@ impl Reason {
 
 /// The error of [`Context::check`]: stop, nobody waits for the answer.
 ///
+/// ```
+/// use prime_server::Reason;
+/// use prime_server::prelude::*;
+///
+/// let cx = Context::test();
+/// cx.cancel(Reason::TimedOut);
+/// let cancelled = cx.check().unwrap_err();
+/// assert_eq!(cancelled.reason, Reason::TimedOut);
+/// assert_eq!(cancelled.to_string(), "cancelled: timed_out");
+/// ```
+///
 /// A stage passes it on with `?`. The client has been answered already (or is gone), so the answer made of this is seen
 /// only by [`Built::test`](crate::Built::test).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +143,22 @@ impl Ticket {
 }
 
 /// What a stage may ask about the request that its job belongs to.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn sum(request: Request, cx: &Context) -> Result<String, Cancelled> {
+///     let mut sum = 0_u64;
+///     for n in 0..1_000_000 {
+///         cx.check()?;
+///         sum += n;
+///     }
+///     Ok(format!("{sum} for {}, {:?} left\n", cx.head().path(), cx.remaining()))
+/// }
+///
+/// assert!(sum(Request::get("/"), &Context::test()).is_ok());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Context {
     pub(crate) ticket: Arc<Ticket>,
@@ -204,5 +231,43 @@ impl Context {
             None => Ok(()),
             Some(reason) => Err(Cancelled { reason }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_survives_the_flag_and_the_first_one_stays() {
+        for reason in Reason::ALL {
+            let cx = Context::test();
+            assert!(cx.check().is_ok());
+            cx.cancel(reason);
+            cx.cancel(Reason::Disconnected);
+            assert_eq!(cx.check(), Err(Cancelled { reason }));
+        }
+    }
+
+    #[test]
+    fn a_place_is_what_was_noted_last() {
+        let ticket = Context::test().ticket;
+        assert_eq!(ticket.place(), None);
+        ticket.queued_at(StageId(3), 7);
+        ticket.queued_at(StageId(63), u32::MAX - 1);
+        assert_eq!(ticket.place(), Some((StageId(63), u32::MAX - 1)));
+    }
+
+    #[test]
+    fn a_cancelled_job_answers_by_its_reason() {
+        let status = |reason| Cancelled { reason }.into_response().status().as_u16();
+        assert_eq!(status(Reason::TimedOut), 504);
+        assert_eq!(status(Reason::ShuttingDown), 503);
+    }
+
+    #[test]
+    fn the_time_left_ends_at_zero() {
+        assert_eq!(Context::test_within(Duration::ZERO).remaining(), Duration::ZERO);
+        assert!(Context::test().remaining() > Duration::from_secs(50));
     }
 }

@@ -9,6 +9,16 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a pipeline could not be built or started.
 ///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn hello(_: Request) -> &'static str { "hello\n" }
+///
+/// let error = Pipeline::new("hello").stage::<hello>().workers(0).build().unwrap_err();
+/// assert!(error.to_string().starts_with("stage `hello` of pipeline `hello`: `workers` is 0"));
+/// ```
+///
 /// Its `Debug` is its `Display`, so that `fn main() -> Result<(), StartError>` ends with the sentence.
 #[derive(thiserror::Error)]
 #[non_exhaustive]

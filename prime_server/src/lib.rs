@@ -74,6 +74,9 @@
 //! It is a ZMQ_STREAM socket. A client that shuts down its sending side before it has read the answer (half-close) is taken to have
 //! disconnected. A proxy in front of it that keeps connections alive, such as nginx, does not do that.
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod balancer;
 mod context;
 mod deadlines;
@@ -106,7 +109,7 @@ pub use context::{Cancelled, Context, Reason, RequestId};
 pub use error::{BoxError, FormError, JsonError, PathError, QueryError, StartError, TextError};
 pub use http::{HeaderMap, Method, StatusCode, Version};
 pub use http1::Limits;
-pub use message::{Codec, CodecError, Message, codec};
+pub use message::{CodecError, Message, codec};
 pub use outcome::{Feeds, Flow, Outcome, Step};
 pub use pipeline::{Built, Client, ClientError, Constructed, Last, NoStage, Pending, Pipeline, Running, StageStats};
 pub use request::{Head, Request};
@@ -127,88 +130,4 @@ pub mod prelude {
         Cancelled, Construct, Context, Feeds, Flow, IntoResponse, Json, Message, Outcome, Pipeline, Request, Response,
         Run, Schema, Stage, StartError, stage,
     };
-}
-
-/// What the macros' output names, and nobody else should.
-#[doc(hidden)]
-pub mod __private {
-    pub use bytes::Bytes;
-    pub use serde::Serialize;
-    pub use serde::de::DeserializeOwned;
-
-    use crate::{BoxError, CodecError, Feeds, Flow, Message, Outcome, Schema, Stage, StartError, Step, codec};
-
-    /// What a derived message is written by: serde, with a message that says what to derive.
-    #[diagnostic::on_unimplemented(
-        message = "message `{Self}` cannot be written",
-        label = "derive `Serialize` for it",
-        note = "`#[derive(Message)]` stands beside serde's derives: `#[derive(Message, Serialize, Deserialize)]`"
-    )]
-    pub trait Written: Serialize {}
-
-    impl<M: Serialize> Written for M {}
-
-    /// What a derived message is read by.
-    #[diagnostic::on_unimplemented(
-        message = "message `{Self}` cannot be read",
-        label = "derive `Deserialize` for it",
-        note = "`#[derive(Message)]` stands beside serde's derives: `#[derive(Message, Serialize, Deserialize)]`"
-    )]
-    pub trait Read: DeserializeOwned {}
-
-    impl<M: DeserializeOwned> Read for M {}
-
-    pub fn to_postcard<M: Schema + Written>(message: &M) -> Result<Bytes, CodecError> {
-        codec::to_postcard(message)
-    }
-
-    pub fn from_postcard<M: Schema + Read>(frame: &[u8]) -> Result<M, CodecError> {
-        codec::from_postcard(frame)
-    }
-
-    pub fn to_json<M: Schema + Written>(message: &M) -> Result<Bytes, CodecError> {
-        codec::to_json(message)
-    }
-
-    pub fn from_json<M: Schema + Read>(frame: &[u8]) -> Result<M, CodecError> {
-        codec::from_json(frame)
-    }
-
-    /// What the `new` of the stage `S` returns.
-    #[diagnostic::on_unimplemented(
-        message = "`new` returns `{Self}`, which does not make the stage",
-        label = "not `{S}`, nor a `Result` of it",
-        note = "write `-> Self`, or `-> Result<Self, E>` where `E` is an error"
-    )]
-    pub trait Made<S> {
-        fn made(self) -> Result<S, StartError>;
-    }
-
-    impl<S: Stage> Made<S> for S {
-        fn made(self) -> Result<S, StartError> {
-            Ok(self)
-        }
-    }
-
-    impl<S: Stage, E: Into<BoxError>> Made<S> for Result<S, E> {
-        fn made(self) -> Result<S, StartError> {
-            self.map_err(StartError::construct::<S>)
-        }
-    }
-
-    /// Stands in for what a stage returns where the macro cannot tell, so that its message is the only one.
-    #[derive(Debug)]
-    pub enum Unknown {}
-
-    impl<In: Message> Feeds<In> for Unknown {
-        fn feed(self) -> Flow<In> {
-            match self {}
-        }
-    }
-
-    impl Outcome for Unknown {
-        fn resolve(self) -> Step {
-            match self {}
-        }
-    }
 }

@@ -63,25 +63,35 @@ impl CodecError {
     }
 }
 
-/// What `#[derive(Message)]` asks of a type: serde, both ways.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be written and read",
-    label = "derive `Serialize` and `Deserialize` for it",
-    note = "`#[derive(Message)]` stands beside serde's derives: `#[derive(Message, Serialize, Deserialize)]`"
-)]
-pub trait Codec {}
-
-impl<T: Serialize + DeserializeOwned> Codec for T {}
-
 /// What the derive writes into `encode` and `decode`.
 pub mod codec {
     use super::{Bytes, CodecError, DeserializeOwned, Schema, Serialize};
+
+    /// What a derived message is written by: serde, with a message that says what to derive.
+    #[diagnostic::on_unimplemented(
+        message = "message `{Self}` cannot be written",
+        label = "derive `Serialize` for it",
+        note = "`#[derive(Message)]` stands beside serde's derives: `#[derive(Message, Serialize, Deserialize)]`"
+    )]
+    pub trait Written: Serialize {}
+
+    impl<M: Serialize> Written for M {}
+
+    /// What a derived message is read by.
+    #[diagnostic::on_unimplemented(
+        message = "message `{Self}` cannot be read",
+        label = "derive `Deserialize` for it",
+        note = "`#[derive(Message)]` stands beside serde's derives: `#[derive(Message, Serialize, Deserialize)]`"
+    )]
+    pub trait Read: DeserializeOwned {}
+
+    impl<M: DeserializeOwned> Read for M {}
 
     /// Writes with postcard.
     ///
     /// # Errors
     /// As [`Message::encode`](super::Message::encode).
-    pub fn to_postcard<M: Schema + Serialize>(message: &M) -> Result<Bytes, CodecError> {
+    pub fn to_postcard<M: Schema + Written>(message: &M) -> Result<Bytes, CodecError> {
         postcard::to_allocvec(message).map(Bytes::from).map_err(CodecError::encode::<M>)
     }
 
@@ -89,7 +99,7 @@ pub mod codec {
     ///
     /// # Errors
     /// As [`Message::decode`](super::Message::decode).
-    pub fn from_postcard<M: Schema + DeserializeOwned>(frame: &[u8]) -> Result<M, CodecError> {
+    pub fn from_postcard<M: Schema + Read>(frame: &[u8]) -> Result<M, CodecError> {
         match postcard::take_from_bytes(frame) {
             Ok((message, [])) => Ok(message),
             Ok((_, rest)) => Err(CodecError::decode::<M>(format_args!("{} bytes left over", rest.len()))),
@@ -101,7 +111,7 @@ pub mod codec {
     ///
     /// # Errors
     /// As [`Message::encode`](super::Message::encode).
-    pub fn to_json<M: Schema + Serialize>(message: &M) -> Result<Bytes, CodecError> {
+    pub fn to_json<M: Schema + Written>(message: &M) -> Result<Bytes, CodecError> {
         serde_json::to_vec(message).map(Bytes::from).map_err(CodecError::encode::<M>)
     }
 
@@ -109,7 +119,7 @@ pub mod codec {
     ///
     /// # Errors
     /// As [`Message::decode`](super::Message::decode).
-    pub fn from_json<M: Schema + DeserializeOwned>(frame: &[u8]) -> Result<M, CodecError> {
+    pub fn from_json<M: Schema + Read>(frame: &[u8]) -> Result<M, CodecError> {
         serde_json::from_slice(frame).map_err(CodecError::decode::<M>)
     }
 }

@@ -34,6 +34,28 @@ impl<M> Flow<M> {
 
 /// What a stage may return when another stage follows that takes `In`: an `In`, a `Result<In, E>` whose error answers, or
 /// a [`Flow<In>`](Flow).
+///
+/// ```
+/// use prime_server::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Message, Serialize, Deserialize)]
+/// struct Word(String);
+///
+/// #[stage]
+/// fn word(request: Request) -> Result<Word, prime_server::TextError> {
+///     Ok(Word(request.text()?.to_owned()))
+/// }
+///
+/// #[stage]
+/// fn shout(Word(word): Word) -> String {
+///     word.to_uppercase()
+/// }
+///
+/// let pipeline = Pipeline::new("shout").stage::<word>().stage::<shout>().build()?;
+/// assert_eq!(pipeline.test(Request::post("/", "hey"))?.body().as_bytes(), b"HEY");
+/// # Ok::<(), StartError>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot feed a stage that takes `{In}`",
     label = "this stage takes `{In}`, and is fed `{Self}`",

@@ -13,6 +13,15 @@ use crate::schema::{Schema, Shape};
 use crate::{CodecError, Message, codec};
 
 /// What the client said before the body: method, target, version and headers.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// let request = Request::from(http::Request::get("/a%2Fb?c=d&c=").header("x-key", "7").body("").unwrap());
+/// let head = request.head();
+/// assert_eq!((head.path(), head.query_string()), ("/a%2Fb", Some("c=d&c=")));
+/// assert_eq!(head.header("x-key"), Some("7"));
+/// ```
 pub struct Head {
     method: Method,
     target: Box<str>,
@@ -314,5 +323,60 @@ impl Message for Request {
         let version = if wire.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
         let head = Head::new(method, wire.target, version, headers);
         Ok(Self::new(Arc::new(head), Bytes::copy_from_slice(wire.body), wire.params))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(target: &str) -> (String, Option<String>) {
+        let head = Head::new(Method::GET, target, Version::HTTP_11, HeaderMap::new());
+        (head.path().to_owned(), head.query_string().map(str::to_owned))
+    }
+
+    #[test]
+    fn path_and_query_of_every_form_of_target() {
+        let both = |path: &str, query: &str| (path.to_owned(), Some(query.to_owned()));
+        let path = |path: &str| (path.to_owned(), None);
+        assert_eq!(parts("/"), path("/"));
+        assert_eq!(parts("/a/b?c=d?e"), both("/a/b", "c=d?e"));
+        assert_eq!(parts("/a?"), both("/a", ""));
+        assert_eq!(parts("/a%2Fb?http://c/d"), both("/a%2Fb", "http://c/d"));
+        assert_eq!(parts("/to/http://c/d"), path("/to/http://c/d"));
+        assert_eq!(parts("http://host"), path("/"));
+        assert_eq!(parts("http://host?x"), both("/", "x"));
+        assert_eq!(parts("http://host:80/a?b"), both("/a", "b"));
+        assert_eq!(parts("*"), path("*"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_is_the_same_at_the_other_end_of_a_wire(
+            path in "[!-~]{0,20}",
+            body in proptest::collection::vec(any::<u8>(), 0..100),
+            value in "[ -~]{0,20}",
+        ) {
+            let mut headers = HeaderMap::new();
+            headers.append("x-test", value.parse().unwrap());
+            headers.append("x-test", "again".parse().unwrap());
+            let head = Head::new(Method::PATCH, &format!("/{path}"), Version::HTTP_10, headers);
+            let params = vec![("name".to_owned(), path)];
+            let sent = Request::new(Arc::new(head), body.into(), params);
+            let got = Request::decode(sent.encode().unwrap()).unwrap();
+            prop_assert_eq!(got.method(), sent.method());
+            prop_assert_eq!(got.head().target(), sent.head().target());
+            prop_assert_eq!(got.head().version(), sent.head().version());
+            prop_assert_eq!(got.headers(), sent.headers());
+            prop_assert_eq!(got.body(), sent.body());
+            prop_assert_eq!(got.params, sent.params);
+        }
+
+        #[test]
+        fn bytes_that_are_no_request_are_refused_and_not_worse(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Request::decode(bytes.into());
+        }
     }
 }

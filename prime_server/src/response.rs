@@ -13,6 +13,13 @@ pub type Response<B = Body> = http::Response<B>;
 
 /// The body of an answer.
 ///
+/// ```
+/// use prime_server::Body;
+///
+/// assert_eq!(Body::from("hello").as_bytes(), b"hello");
+/// assert!(Body::empty().is_empty());
+/// ```
+///
 /// Opaque, so that it can hold more than bytes one day; make one with `Body::from`.
 #[derive(Clone, Default)]
 pub struct Body(Bytes);
@@ -133,7 +140,17 @@ pub trait IntoResponse {
     fn into_response(self) -> Response;
 }
 
-/// A value to answer as JSON. One that cannot be written as JSON answers 500, and the log says why.
+/// A value to answer as JSON.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// let response = Json([1, 2, 3]).into_response();
+/// assert_eq!(response.headers()["content-type"], "application/json");
+/// assert_eq!(response.body().as_bytes(), b"[1,2,3]");
+/// ```
+///
+/// One that cannot be written as JSON answers 500, and the log says why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

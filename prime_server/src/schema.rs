@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The shape of a message, as a name and a number made of its field names and types, nested ones folded in.
 ///
@@ -110,6 +111,7 @@ macro_rules! same {
 }
 
 leaf!(bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, (), str, Duration);
+leaf!(IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SystemTime);
 container!(
     "option": Option<T>,
     "result": Result<T, E>,
@@ -120,7 +122,16 @@ container!(
     "map": BTreeMap<K, V>,
     "map": HashMap<K, V; S>,
 );
-tuple!((A), (A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E), (A, B, C, D, E, F));
+tuple!(
+    (A),
+    (A, B),
+    (A, B, C),
+    (A, B, C, D),
+    (A, B, C, D, E),
+    (A, B, C, D, E, F),
+    (A, B, C, D, E, F, G),
+    (A, B, C, D, E, F, G, H),
+);
 same!(
     [] String => str,
     [T: Schema + ?Sized] Box<T> => T,

@@ -64,6 +64,31 @@ pub trait Stage: Run {
 
 /// How a worker makes its stage where `.stage::<S>()` names no constructor.
 ///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[derive(Stage)]
+/// struct Tables(Vec<u64>);
+///
+/// impl Run for Tables {
+///     type In = Request;
+///     type Out = String;
+///     fn run(&mut self, _: Request, _: &Context) -> String {
+///         format!("{:?}\n", self.0)
+///     }
+/// }
+///
+/// impl Construct for Tables {
+///     fn create() -> Result<Self, StartError> {
+///         "2,3,5".split(',').map(str::parse).collect::<Result<_, _>>().map(Tables).map_err(StartError::construct::<Self>)
+///     }
+/// }
+///
+/// let pipeline = Pipeline::new("tables").stage::<Tables>().build()?;
+/// assert_eq!(pipeline.test(Request::get("/"))?.body().as_bytes(), b"[2, 3, 5]\n");
+/// # Ok::<(), StartError>(())
+/// ```
+///
 /// `#[stage]` writes it for functions and for `impl` blocks with `fn new`; a type that is [`Default`] has it already.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stage that a worker can construct",

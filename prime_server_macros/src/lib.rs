@@ -116,8 +116,8 @@ pub fn stage(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Declares a type as a stage where you write `impl Run` for it yourself: a generic one, say.
 ///
-/// `#[stage(...)]` below the derive takes the options of the attribute `stage`. For `.stage::<S>()` the type also has to be `Default`
-/// or `Construct`; `.stage_from` takes a closure that makes it.
+/// `#[stage(...)]` below the derive takes the options of the attribute `stage`. For `.stage::<S>()` the type also has
+/// to be `Default` or `Construct`; `.stage_from` takes a closure that makes it.
 ///
 /// ```
 /// use prime_server::prelude::*;

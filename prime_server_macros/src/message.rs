@@ -72,14 +72,15 @@ fn implement(item: &DeriveInput, options: &MessageOptions<'_>) -> TokenStream {
     }
     let (parameters, _, bounds) = bounded.split_for_impl();
     let types = generics.split_for_impl().1;
+    let bytes = quote!(::prime_server::__private::Bytes);
     quote! {
         #[automatically_derived]
         impl #parameters ::prime_server::Message for #ident #types #bounds {
-            fn encode(&self) -> ::core::result::Result<::prime_server::__private::Bytes, ::prime_server::CodecError> {
+            fn encode(&self) -> ::core::result::Result<#bytes, ::prime_server::CodecError> {
                 #encode
             }
 
-            fn decode(frame: ::prime_server::__private::Bytes) -> ::core::result::Result<Self, ::prime_server::CodecError> {
+            fn decode(frame: #bytes) -> ::core::result::Result<Self, ::prime_server::CodecError> {
                 #decode
             }
         }

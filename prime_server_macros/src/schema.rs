@@ -12,7 +12,8 @@ use crate::types::mention;
 pub(crate) fn derive(item: &DeriveInput, errors: &mut Errors) -> TokenStream {
     let options = MessageOptions::read(item, errors);
     if options.json {
-        let sentence = "`json` is for `#[derive(Message)]`: what only occurs inside a message is written as the message is; leave it out";
+        let sentence = "`json` is for `#[derive(Message)]`: what only occurs inside a message is written \
+             as the message is; leave it out";
         errors.push(options.at, sentence);
     }
     implement(item, &options, errors)
@@ -79,8 +80,8 @@ fn fields(fields: &Fields, of: &Ident, errors: &mut Errors) -> Vec<TokenStream> 
         match mention(field, of) {
             None => parts.push(quote!(.name(#name).of::<#field>())),
             Some(itself) => {
-                let sentence = "a type that contains itself has no shape to compare: write `#[message(schema = 1)]` above it, \
-                     and a new number with every change";
+                let sentence = "a type that contains itself has no shape to compare: write `#[message(schema = 1)]` \
+                     above it, and a new number with every change";
                 errors.add(Error::new(itself, sentence));
                 break;
             }

@@ -97,7 +97,8 @@ fn declare(
     }
 }
 
-/// `impl Construct`, with this as what makes the stage. It stands at the user's constructor, for the message that there are two.
+/// `impl Construct`, with this as what makes the stage. It stands at the user's constructor, where the message that
+/// there are two is to point.
 fn construct(
     constructor: Span,
     cfgs: &[&Attribute],

@@ -120,3 +120,51 @@ impl Admission {
 fn is_live(in_flight: &Slab<InFlight>, id: RequestId) -> bool {
     in_flight.get(id.key as usize).is_some_and(|there| there.ticket.id == id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+
+    const LIMIT: Duration = Duration::from_secs(1);
+
+    fn admit(admission: &mut Admission, body: usize, now: Instant) -> Option<RequestId> {
+        let head = Request::get("/").into_head();
+        let origin = Origin::Session { key: 0, seq: 0 };
+        admission.admit(origin, head, body, now).ok().map(|ticket| ticket.id)
+    }
+
+    #[test]
+    fn permits_are_given_and_come_back() {
+        let (mut admission, now) = (Admission::new(1, LIMIT), Instant::now());
+        let id = admit(&mut admission, 10, now).unwrap();
+        assert_eq!((admit(&mut admission, 10, now), admission.held()), (None, 10));
+        assert!(admission.finish(id).is_some());
+        assert_eq!((admission.len(), admission.held()), (0, 0));
+        assert!(admit(&mut admission, 0, now).is_some());
+    }
+
+    #[test]
+    fn a_request_ends_once_and_a_late_answer_does_not_find_its_successor() {
+        let (mut admission, now) = (Admission::new(1, LIMIT), Instant::now());
+        let id = admit(&mut admission, 0, now).unwrap();
+        assert!(admission.finish(id).is_some());
+        let next = admit(&mut admission, 0, now).unwrap();
+        assert_eq!(next.key, id.key, "the place is the same");
+        assert!(admission.finish(id).is_none());
+        assert!(admission.finish(next).is_some());
+    }
+
+    #[test]
+    fn deadlines_come_due_for_those_that_are_still_in_flight() {
+        let (mut admission, now) = (Admission::new(9, LIMIT), Instant::now());
+        let done = admit(&mut admission, 0, now).unwrap();
+        let late = admit(&mut admission, 0, now + LIMIT / 2).unwrap();
+        admission.finish(done);
+        assert_eq!(admission.next_deadline(), Some(now + LIMIT / 2 + LIMIT));
+        assert!(admission.expire(now + LIMIT).is_none());
+        assert_eq!(admission.expire(now + 2 * LIMIT).map(|there| there.ticket.id), Some(late));
+        assert!(admission.expire(now + 2 * LIMIT).is_none());
+        assert_eq!(admission.next_deadline(), None);
+    }
+}

@@ -4,6 +4,15 @@ use std::time::Duration;
 
 /// Caps on every buffer that a client can fill.
 ///
+/// ```
+/// use prime_server::Limits;
+/// use prime_server::prelude::*;
+///
+/// let mut limits = Limits::default();
+/// limits.body = 64 << 20;
+/// let pipeline = Pipeline::new("uploads").limits(limits);
+/// ```
+///
 /// | limit | default | over it |
 /// |---|---|---|
 /// | [`target`](Self::target) | 8 KiB | 414, then close |

@@ -69,6 +69,31 @@ pub struct Last<Out> {
 }
 
 /// What a constructor given to [`stage_from`](Pipeline::stage_from) may return: the stage, or a `Result` of it.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// struct Greeter { greeting: String }
+///
+/// #[stage]
+/// impl Greeter {
+///     fn run(&mut self, _: Request) -> String {
+///         self.greeting.clone()
+///     }
+/// }
+///
+/// let path = "Cargo.toml";
+/// let pipeline = Pipeline::new("greeter")
+///     .stage_from(move || std::fs::read_to_string(path).map(|greeting| Greeter { greeting }))
+///     .build()?;
+/// assert!(pipeline.test(Request::get("/"))?.status().is_success());
+/// # Ok::<(), StartError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a constructor returned `{Self}`, which is not a stage",
+    label = "neither a stage nor a `Result` of one",
+    note = "return the stage, or `Result<Stage, E>` where `E` is an error"
+)]
 pub trait Constructed {
     /// The stage.
     type Stage: Stage;
@@ -313,6 +338,8 @@ impl PipelineOptions {
     fn check_stage(&self, stage: &Definition) -> Result<(), StartError> {
         let place = || format!("stage `{}` of pipeline `{}`", stage.name, self.name);
         require(stage.options.workers != Some(0), place, "`workers` is 0, so that no job would ever run")?;
+        let legal = !stage.name.is_empty() && !stage.name.contains(|c: char| c.is_control());
+        require(legal, place, "the name is empty or has a control character, which no thread or metric may bear")?;
         let timeout = stage.options.timeout;
         require(
             timeout.is_none_or(|limit| !limit.is_zero()),

@@ -23,6 +23,20 @@ pub(super) struct Definition {
 }
 
 /// A pipeline that [`build`](super::Pipeline::build) has checked.
+///
+/// ```no_run
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn hello(_: Request) -> &'static str {
+///     "hello\n"
+/// }
+///
+/// fn main() -> Result<(), StartError> {
+///     let pipeline = Pipeline::new("hello").stage::<hello>().build()?;
+///     pipeline.serve_with("tcp://127.0.0.1:0", |running| println!("listening on {:?}", running.address()))
+/// }
+/// ```
 pub struct Built {
     pub(super) name: String,
     pub(super) stages: Vec<Definition>,

@@ -28,6 +28,26 @@ const ATTEMPTS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A pipeline that runs. Dropped, it stops at once; [`stop`](Self::stop) lets it finish what it has.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn hello(_: Request) -> &'static str {
+///     "hello\n"
+/// }
+///
+/// let running = Pipeline::new("hello").stage::<hello>().build()?.start("tcp://127.0.0.1:0")?;
+/// let mut client = std::net::TcpStream::connect(running.address().unwrap()).unwrap();
+/// client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).unwrap();
+/// assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hello\n"));
+/// assert_eq!(running.stages()[0].jobs, 1);
+/// running.stop();
+/// # Ok::<(), StartError>(())
+/// ```
 #[derive(Debug)]
 pub struct Running {
     name: String,

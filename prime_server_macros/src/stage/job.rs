@@ -127,7 +127,8 @@ fn check_input(signature: &Signature, arguments: &[&PatType], errors: &mut Error
     let input = &*argument.ty;
     if is_context(referent(input)) {
         let sentence = format!(
-            "a stage takes its input first, then its context: write `fn {name}({receiver}request: Request, cx: &Context)`"
+            "a stage takes its input first, then its context: \
+             write `fn {name}({receiver}request: Request, cx: &Context)`"
         );
         errors.push(input, sentence);
         return arguments.get(1).map(|second| (*second.ty).clone());
@@ -156,8 +157,8 @@ fn check_input(signature: &Signature, arguments: &[&PatType], errors: &mut Error
 fn check_rest(arguments: &[&PatType], errors: &mut Errors) {
     let [input, context, rest @ ..] = arguments else { return };
     if !rest.is_empty() {
-        let sentence = "a stage takes its input and `cx: &Context`, no more: put what else it needs into the input's type, \
-             or, in an `impl` stage, into its struct";
+        let sentence = "a stage takes its input and `cx: &Context`, no more: put what else it needs into the input's \
+             type, or, in an `impl` stage, into its struct";
         errors.push(quote!(#(#rest),*), sentence);
     }
     // Where the context stands first, that has been said.

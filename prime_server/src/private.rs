@@ -1,0 +1,46 @@
+//! What the macros need and nobody else: no part of the public interface.
+
+pub use bytes::Bytes;
+pub use serde::Serialize;
+pub use serde::de::DeserializeOwned;
+
+pub use crate::codec::{from_json, from_postcard, to_json, to_postcard};
+use crate::{BoxError, Feeds, Flow, Message, Outcome, Stage, StartError, Step};
+
+/// What the `new` of the stage `S` returns.
+#[diagnostic::on_unimplemented(
+    message = "`new` returns `{Self}`, which does not make the stage",
+    label = "not `{S}`, nor a `Result` of it",
+    note = "write `-> Self`, or `-> Result<Self, E>` where `E` is an error"
+)]
+pub trait Made<S> {
+    fn made(self) -> Result<S, StartError>;
+}
+
+impl<S: Stage> Made<S> for S {
+    fn made(self) -> Result<S, StartError> {
+        Ok(self)
+    }
+}
+
+impl<S: Stage, E: Into<BoxError>> Made<S> for Result<S, E> {
+    fn made(self) -> Result<S, StartError> {
+        self.map_err(StartError::construct::<S>)
+    }
+}
+
+/// Stands in for what a stage returns where the macro cannot tell, so that its message is the only one.
+#[derive(Debug)]
+pub enum Unknown {}
+
+impl<In: Message> Feeds<In> for Unknown {
+    fn feed(self) -> Flow<In> {
+        match self {}
+    }
+}
+
+impl Outcome for Unknown {
+    fn resolve(self) -> Step {
+        match self {}
+    }
+}

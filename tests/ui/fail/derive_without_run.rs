@@ -1,0 +1,14 @@
+use prime_server::prelude::*;
+
+#[derive(Default, Stage)]
+struct Sieve;
+
+impl Sieve {
+    fn run(&mut self, _: Request) -> &'static str {
+        "prime"
+    }
+}
+
+fn main() {
+    _ = Sieve.run(Request::get("/"));
+}

@@ -1,0 +1,10 @@
+use prime_server::prelude::*;
+
+#[stage]
+fn hello(_: impl Message) -> &'static str {
+    "hello"
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<hello>().build();
+}

@@ -1,0 +1,16 @@
+use prime_server::prelude::*;
+
+struct Sieve;
+
+#[stage]
+impl Sieve {
+    fn new() {}
+
+    fn run(&mut self, _: Request) -> &'static str {
+        "prime"
+    }
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<Sieve>().build();
+}

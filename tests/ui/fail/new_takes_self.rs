@@ -1,0 +1,18 @@
+use prime_server::prelude::*;
+
+struct Sieve;
+
+#[stage]
+impl Sieve {
+    fn new(&self) -> Self {
+        Self
+    }
+
+    fn run(&mut self, _: Request) -> &'static str {
+        "prime"
+    }
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<Sieve>().build();
+}

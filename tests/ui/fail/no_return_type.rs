@@ -1,0 +1,19 @@
+use prime_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Message, Serialize, Deserialize)]
+struct Candidate(u64);
+
+#[stage]
+fn parse(_: Request) -> Candidate {
+    Candidate(7)
+}
+
+#[stage]
+fn log(Candidate(n): Candidate) {
+    println!("{n}");
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<parse>().stage::<log>().build();
+}

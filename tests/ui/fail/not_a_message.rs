@@ -1,0 +1,17 @@
+use prime_server::prelude::*;
+
+struct Candidate(u64);
+
+#[stage]
+fn parse(_: Request) -> Candidate {
+    Candidate(7)
+}
+
+#[stage]
+fn is_prime(candidate: Candidate) -> Json<bool> {
+    Json(candidate.0 == 7)
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<parse>().stage::<is_prime>().build();
+}

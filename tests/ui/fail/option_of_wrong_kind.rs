@@ -1,0 +1,10 @@
+use prime_server::prelude::*;
+
+#[stage(workers = "4", timeout_ms = 1.5, idempotent = true, name = hello)]
+fn hello(_: Request) -> &'static str {
+    "hello"
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<hello>().build();
+}

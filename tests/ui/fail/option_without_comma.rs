@@ -1,0 +1,10 @@
+use prime_server::prelude::*;
+
+#[stage(workers = 4 queue = 10)]
+fn hello(_: Request) -> &'static str {
+    "hello"
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<hello>().build();
+}

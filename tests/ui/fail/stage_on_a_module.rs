@@ -1,0 +1,6 @@
+use prime_server::prelude::*;
+
+#[stage]
+mod stages {}
+
+fn main() {}
