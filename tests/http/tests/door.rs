@@ -112,13 +112,14 @@ fn an_endpoint_that_cannot_be_listened_on_says_so() {
     }
 }
 
+type Plain = support::First<fn(Request, &Context) -> &'static str>;
+
 #[test]
 fn a_constructor_that_fails_stops_the_start() {
     let error = |pipeline: prime_server::Built| pipeline.start_in_process().map(|_| ()).unwrap_err().to_string();
-    let fails =
-        || -> Result<support::First<fn(Request, &Context) -> &'static str>, &'static str> { Err("no map here") };
+    let fails = || -> Result<Plain, &'static str> { Err("no map here") };
     assert!(error(Pipeline::new("p").stage_from(fails).build().unwrap()).contains("no map here"));
-    let panics = || -> support::First<fn(Request, &Context) -> &'static str> { panic!("no memory") };
+    let panics = || -> Plain { panic!("no memory") };
     assert!(error(Pipeline::new("p").stage_from(panics).build().unwrap()).contains("no memory"));
 }
 
