@@ -331,6 +331,7 @@ impl Connection {
             self.slots.pop_front();
             self.first += 1;
             if !keep_alive {
+                self.cut_off |= self.is_receiving();
                 self.slots.clear();
                 self.input = Input::Ended;
                 self.unparsed = Vec::new();

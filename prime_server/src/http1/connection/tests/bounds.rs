@@ -276,6 +276,37 @@ fn ending_twice_or_after_an_error_changes_nothing() {
 }
 
 #[test]
+fn a_client_is_cut_off_if_it_may_still_be_sending() {
+    fn ended(bytes: impl AsRef<[u8]>, end: impl FnOnce(&mut Driven)) -> bool {
+        let mut driven = at_most(2, 30, 1000);
+        driven.receive(bytes);
+        end(&mut driven);
+        driven.answer(0, "0");
+        driven.answer(1, "1");
+        assert!(driven.connection.is_ended());
+        driven.connection.is_cut_off()
+    }
+    let end = |driven: &mut Driven| driven.connection.end_after_last();
+    let close = |driven: &mut Driven| driven.reply(0, Reply::Whole(with_connection(&["close"])));
+    let nothing = |_: &mut Driven| {};
+    let (amid_a_head, amid_a_body) =
+        ([&get("/"), "GET /"].concat(), get("/") + &post("/", "Content-Length: 9", "body"));
+
+    assert!(!ended("", end));
+    assert!(!ended(get("/"), end));
+    assert!(!ended(get("/"), close));
+    assert!(!ended(get_with("/", "Connection: close"), nothing));
+    for bytes in [amid_a_head, amid_a_body] {
+        assert!(ended(&bytes, end));
+        assert!(ended(&bytes, close));
+        assert!(ended(&bytes, Driven::refuse));
+    }
+    assert!(ended("nonsense\n", nothing));
+    assert!(ended("", Driven::refuse));
+    assert!(ended(get("/").repeat(4), nothing), "it sent more than is kept");
+}
+
+#[test]
 fn a_new_connection_can_be_refused() {
     let mut driven = Driven::new();
     driven.refuse();

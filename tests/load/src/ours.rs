@@ -1,0 +1,103 @@
+//! The project's own server as a contestant: everything that knows about prime_server is in this file.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use prime_server::QueryError;
+use prime_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::scenarios::deadline;
+use crate::work::{self, Job};
+
+/// The pipelines that scenarios ask for.
+///
+/// All of them take `workers` workers a stage and do their work through [`crate::work`], as the peers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// One stage that does the whole [`Job`]: `GET /`, `/is_prime?possible_prime=N` and `/spin?us=N`.
+    #[value(name = "prime-one")]
+    One,
+    /// The same requests over two stages: the first reads the request, the second does the job.
+    #[value(name = "prime-two")]
+    Two,
+    /// Two stages, parse and is_prime, for `GET /is_prime?possible_prime=N`.
+    #[value(name = "prime-primes")]
+    Primes,
+    /// One stage for `GET /spin?us=N` with a timeout of [`deadline::LIMIT`]; a job never checks whether it is cancelled.
+    #[value(name = "prime-deadline")]
+    Deadline,
+}
+
+/// A [`Job`] on its way to the second stage.
+#[derive(Message, Serialize, Deserialize)]
+enum Order {
+    Fixed,
+    IsPrime(u64),
+    Spin(Duration),
+}
+
+#[derive(Message, Serialize, Deserialize)]
+struct Candidate(u64);
+
+#[derive(Deserialize)]
+struct IsPrime {
+    possible_prime: u64,
+}
+
+fn job(request: &Request) -> Result<Job, StatusCode> {
+    let head = request.head();
+    Job::from_target(head.path(), head.query_string()).ok_or(StatusCode::NOT_FOUND)
+}
+
+#[stage]
+fn whole(request: Request) -> Result<&'static str, StatusCode> {
+    job(&request).map(Job::run)
+}
+
+#[stage]
+fn read(request: Request) -> Result<Order, StatusCode> {
+    Ok(match job(&request)? {
+        Job::Fixed => Order::Fixed,
+        Job::IsPrime(n) => Order::IsPrime(n),
+        Job::Spin(time) => Order::Spin(time),
+    })
+}
+
+#[stage]
+fn perform(order: Order) -> &'static str {
+    let job = match order {
+        Order::Fixed => Job::Fixed,
+        Order::IsPrime(n) => Job::IsPrime(n),
+        Order::Spin(time) => Job::Spin(time),
+    };
+    job.run()
+}
+
+#[stage]
+fn parse(request: Request) -> Result<Candidate, QueryError> {
+    let IsPrime { possible_prime } = request.query()?;
+    Ok(Candidate(possible_prime))
+}
+
+#[stage]
+fn is_prime(Candidate(n): Candidate) -> Json<bool> {
+    Json(work::is_prime(n))
+}
+
+/// Serves `kind` on `listen` until the process is ended; calls `announce` with the bound address once it listens.
+pub(crate) fn serve(kind: Kind, listen: SocketAddr, workers: usize, announce: impl FnOnce(SocketAddr)) -> Result<()> {
+    let pipeline = Pipeline::new("load");
+    let pipeline = match kind {
+        Kind::One => pipeline.stage::<whole>().workers(workers).build()?,
+        Kind::Two => pipeline.stage::<read>().workers(workers).stage::<perform>().workers(workers).build()?,
+        Kind::Primes => pipeline.stage::<parse>().workers(workers).stage::<is_prime>().workers(workers).build()?,
+        Kind::Deadline => pipeline.stage::<whole>().workers(workers).timeout(deadline::LIMIT).build()?,
+    };
+    let running = pipeline.start(&format!("tcp://{listen}"))?;
+    announce(running.address().context("a listening pipeline has an address")?);
+    running.wait();
+    Ok(())
+}

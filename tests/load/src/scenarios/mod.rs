@@ -1,0 +1,171 @@
+//! The scenarios: who is driven how, and what figure is required.
+
+pub(crate) mod deadline;
+mod fixed;
+mod hello;
+mod idle;
+mod lone;
+mod memory;
+mod mix;
+mod open;
+mod pipeline;
+mod prime;
+mod python;
+mod stages;
+mod steady;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::contest::{Contest, Contestant, Drive};
+use crate::ours;
+use crate::peers::Peer;
+use crate::server::Server;
+
+/// What the command line decides for every scenario.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// How long a measured window is.
+    pub(crate) window: Duration,
+    /// Where random numbers begin.
+    pub(crate) seed: u64,
+    /// The open loop's rate as a share of capacity.
+    pub(crate) load: f64,
+    /// The project's root directory.
+    pub(crate) root: PathBuf,
+    /// The Python baseline's script.
+    pub(crate) python_baseline: PathBuf,
+}
+
+/// A scenario as `load list` shows it.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// Rounds unless the command line says otherwise: one where the figure is a count that noise
+    /// hardly moves.
+    pub(crate) rounds: u32,
+    pub(crate) contest: fn(&Settings) -> Result<Contest>,
+}
+
+/// All of them, in the order in which they run.
+pub(crate) const ALL: [Scenario; 12] = [
+    Scenario {
+        name: "fixed",
+        about: "a fixed answer from one stage of two workers, 64 connections",
+        rounds: 5,
+        contest: fixed::contest,
+    },
+    Scenario {
+        name: "pipeline",
+        about: "a fixed answer, 64 connections, 16 requests pipelined on each",
+        rounds: 5,
+        contest: pipeline::contest,
+    },
+    Scenario {
+        name: "lone",
+        about: "a fixed answer, one connection, one request at a time",
+        rounds: 5,
+        contest: lone::contest,
+    },
+    Scenario {
+        name: "stages",
+        about: "a fixed answer over two stages against one, 64 connections",
+        rounds: 5,
+        contest: stages::contest,
+    },
+    Scenario {
+        name: "prime",
+        about: "is 32416190071 prime, over two stages of two workers, 64 connections",
+        rounds: 5,
+        contest: prime::contest,
+    },
+    Scenario {
+        name: "python",
+        about: "is 7 prime, against a threaded Python server, 64 connections, kept alive and not",
+        rounds: 5,
+        contest: python::contest,
+    },
+    Scenario {
+        name: "memory",
+        about: "growth of resident memory over a million requests on 8 connections",
+        rounds: 1,
+        contest: memory::contest,
+    },
+    Scenario {
+        name: "idle",
+        about: "processor time over 20 idle seconds, 64 connections open",
+        rounds: 1,
+        contest: idle::contest,
+    },
+    Scenario {
+        name: "deadline",
+        about: "how late a 504 is after 200 ms, 8 clients asking for jobs of 2 s, workers busy",
+        rounds: 3,
+        contest: deadline::contest,
+    },
+    Scenario {
+        name: "hello",
+        about: "`fixed` with examples/hello, copied out of the project and built as by a user",
+        rounds: 5,
+        contest: hello::contest,
+    },
+    Scenario {
+        name: "mix",
+        about: "closed loop, 64 clients, 94 % of requests of 8 µs and 6 % of 8 ms on one path",
+        rounds: 5,
+        contest: mix::contest,
+    },
+    Scenario {
+        name: "open",
+        about: "open loop, the same mix as Poisson arrivals, latency from the due time",
+        rounds: 5,
+        contest: open::contest,
+    },
+];
+
+/// The label of our own contestant where there is one only.
+const OURS: &str = "ours";
+
+const AXUM_INLINE: &str = "axum-inline";
+const AXUM_SPAWN_BLOCKING: &str = "axum-spawn-blocking";
+const AXUM_SPAWN_BLOCKING_DEFAULT: &str = "axum-spawn-blocking-default";
+const AXUM_RAYON: &str = "axum-rayon";
+const HYPER_INLINE: &str = "hyper-inline";
+
+fn peer(peer: Peer, drive: impl Drive + 'static) -> Contestant {
+    let label = match peer {
+        Peer::AxumInline => AXUM_INLINE,
+        Peer::AxumSpawnBlocking => AXUM_SPAWN_BLOCKING,
+        Peer::AxumSpawnBlockingDefault => AXUM_SPAWN_BLOCKING_DEFAULT,
+        Peer::AxumRayon => AXUM_RAYON,
+        Peer::HyperInline => HYPER_INLINE,
+    };
+    Contestant { label, server: Server::Peer(peer), drive: Box::new(drive) }
+}
+
+fn ours(label: &'static str, kind: ours::Kind, drive: impl Drive + 'static) -> Contestant {
+    Contestant { label, server: Server::Ours(kind), drive: Box::new(drive) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn labels_are_the_peers_names() {
+        struct Never;
+        impl Drive for Never {
+            fn drive(&self, _: &crate::server::Running, _: u32) -> Result<crate::sample::Sample> {
+                unreachable!("only its label is looked at")
+            }
+        }
+        for one in Peer::value_variants() {
+            let name = one.to_possible_value().expect("no peer is skipped");
+            assert_eq!(peer(*one, Never).label, name.get_name());
+        }
+    }
+}
