@@ -127,7 +127,8 @@ pub(crate) enum Reply {
 /// assert_eq!(response.headers()["location"], "/jobs/7");
 /// ```
 ///
-/// An answer whose status allows no body (1xx, 204, 304) is sent without the one it was given. `content-length`,
+/// An answer whose status allows no body (204, 205, 304) is sent without the one it was given; an interim status (1xx) is no
+/// answer, and becomes 500. `content-length`,
 /// `transfer-encoding` and `connection` are the front end's to say: what a stage sets of them is left out, except that
 /// `connection: close` closes the connection after the answer.
 #[diagnostic::on_unimplemented(

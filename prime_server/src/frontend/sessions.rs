@@ -23,6 +23,14 @@ pub(super) struct Session {
     held: usize,
 }
 
+impl Session {
+    /// Notes how much its connection holds.
+    fn count(&mut self) -> usize {
+        self.held = self.connection.held();
+        self.held
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     sessions: Slab<Session>,
@@ -83,13 +91,14 @@ impl Sessions {
     }
 
     /// To be called when a session's connection has changed: counts what it holds, and lists it if it has something to send.
+    /// One that is listed already is counted when it comes off the list, in the same turn of the loop.
     pub(super) fn changed(&mut self, key: usize) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let held = session.connection.held();
-        self.held = self.held - session.held + held;
-        session.held = held;
-        let speaks = !session.connection.out().is_empty() || session.connection.is_ended();
-        if speaks && !session.listed {
+        if session.listed {
+            return;
+        }
+        self.held = self.held - session.held + session.count();
+        if !session.connection.out().is_empty() || session.connection.is_ended() {
             session.listed = true;
             self.to_flush.push(key);
         }
@@ -102,6 +111,7 @@ impl Sessions {
             if self.sessions.get(key).is_some_and(|session| session.listed) {
                 let session = &mut self.sessions[key];
                 session.listed = false;
+                self.held = self.held - session.held + session.count();
                 return Some((key, session));
             }
         }
