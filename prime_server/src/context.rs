@@ -182,7 +182,7 @@ impl Context {
     /// As [`test`](Self::test), with the time left that you choose.
     #[must_use]
     pub fn test_within(left: Duration) -> Self {
-        let head = crate::Request::get("/").into_head();
+        let head = crate::Request::get("/").shared_head();
         Self::new(Ticket::new(RequestId { key: 0, generation: 0 }, head, Instant::now() + left))
     }
 

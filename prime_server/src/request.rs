@@ -77,6 +77,11 @@ impl Head {
         self.version
     }
 
+    /// How many bytes it keeps of what a client sent.
+    pub(crate) fn held(&self) -> usize {
+        self.target.len() + self.lines.len()
+    }
+
     /// The headers. Parsed when first asked for, so a request that nobody asks costs nothing.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
@@ -158,8 +163,9 @@ impl Request {
         Arc::clone(&self.head)
     }
 
-    pub(crate) fn into_head(self) -> Arc<Head> {
-        self.head
+    /// How many bytes it keeps of what a client sent.
+    pub(crate) fn held(&self) -> usize {
+        self.head.held() + self.body.len()
     }
 
     pub(crate) fn set_params(&mut self, params: Vec<(String, String)>) {

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use slab::Slab;
 
-use crate::Response;
 use crate::context::{RequestId, Ticket};
 use crate::deadlines::Deadlines;
-use crate::request::Head;
+use crate::{Request, Response};
 
 /// Who waits for an answer.
 #[derive(Debug)]
@@ -25,7 +24,8 @@ pub(super) enum Origin {
 pub(super) struct InFlight {
     pub(super) ticket: Arc<Ticket>,
     pub(super) origin: Origin,
-    body: usize,
+    /// What [`Admission::held`] counts of it.
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,6 @@ pub(super) struct Admission {
     permits: usize,
     time_limit: Duration,
     generation: u32,
-    /// Bytes of the bodies in flight.
     held: usize,
 }
 
@@ -48,18 +47,13 @@ impl Admission {
         self.in_flight.len()
     }
 
+    /// Bytes of the requests in flight.
     pub(super) fn held(&self) -> usize {
         self.held
     }
 
     /// Takes a request in if one of the permits is free, and gives the origin back if none is.
-    pub(super) fn admit(
-        &mut self,
-        origin: Origin,
-        head: Arc<Head>,
-        body: usize,
-        now: Instant,
-    ) -> Result<Arc<Ticket>, Origin> {
+    pub(super) fn admit(&mut self, origin: Origin, request: &Request, now: Instant) -> Result<Arc<Ticket>, Origin> {
         if self.in_flight.len() >= self.permits {
             return Err(origin);
         }
@@ -67,10 +61,11 @@ impl Admission {
         self.generation = self.generation.wrapping_add(1);
         let vacant = self.in_flight.vacant_entry();
         let id = RequestId { key: vacant.key() as u32, generation: self.generation };
-        let ticket = Ticket::new(id, head, now + self.time_limit);
-        vacant.insert(InFlight { ticket: Arc::clone(&ticket), origin, body });
+        let ticket = Ticket::new(id, request.shared_head(), now + self.time_limit);
+        let held = request.held();
+        vacant.insert(InFlight { ticket: Arc::clone(&ticket), origin, held });
         self.deadlines.insert(ticket.deadline, id);
-        self.held += body;
+        self.held += held;
         Ok(ticket)
     }
 
@@ -97,7 +92,7 @@ impl Admission {
     fn take(&mut self, id: RequestId) -> Option<InFlight> {
         self.get(id)?;
         let ended = self.in_flight.remove(id.key as usize);
-        self.held -= ended.body;
+        self.held -= ended.held;
         Some(ended)
     }
 
@@ -124,21 +119,20 @@ fn is_live(in_flight: &Slab<InFlight>, id: RequestId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Request;
 
     const LIMIT: Duration = Duration::from_secs(1);
 
     fn admit(admission: &mut Admission, body: usize, now: Instant) -> Option<RequestId> {
-        let head = Request::get("/").into_head();
+        let request = Request::post("/", vec![0; body]);
         let origin = Origin::Session { key: 0, seq: 0 };
-        admission.admit(origin, head, body, now).ok().map(|ticket| ticket.id)
+        admission.admit(origin, &request, now).ok().map(|ticket| ticket.id)
     }
 
     #[test]
     fn permits_are_given_and_come_back() {
         let (mut admission, now) = (Admission::new(1, LIMIT), Instant::now());
         let id = admit(&mut admission, 10, now).unwrap();
-        assert_eq!((admit(&mut admission, 10, now), admission.held()), (None, 10));
+        assert_eq!((admit(&mut admission, 10, now), admission.held()), (None, "/".len() + 10));
         assert!(admission.finish(id).is_some());
         assert_eq!((admission.len(), admission.held()), (0, 0));
         assert!(admit(&mut admission, 0, now).is_some());

@@ -219,7 +219,7 @@ impl FrontEnd {
             self.metrics.refused("draining");
             return self.answer(origin, unavailable("the server is shutting down\n"));
         }
-        if self.is_full(request.body().len()) {
+        if self.is_full(request.held()) {
             self.metrics.refused("held");
             self.end_after(&origin);
             return self.answer(origin, unavailable(HELD));
@@ -228,7 +228,7 @@ impl FrontEnd {
             Origin::Session { key, .. } => Some(key),
             Origin::Client { .. } => None,
         };
-        match self.admission.admit(origin, request.shared_head(), request.body().len(), now) {
+        match self.admission.admit(origin, &request, now) {
             Ok(ticket) => {
                 if let Some(session) = client.and_then(|key| self.sessions.get_mut(key)) {
                     session.requests.push(ticket.id);

@@ -52,8 +52,6 @@ enum Input {
 #[derive(Debug)]
 struct Incoming {
     head: Head,
-    /// How many bytes the head took.
-    head_len: usize,
     reader: BodyReader,
 }
 
@@ -209,7 +207,7 @@ impl Connection {
     /// How many bytes it holds of the client's and for the client.
     pub(crate) fn held(&self) -> usize {
         let request = match &self.input {
-            Input::Body(incoming) => incoming.head_len + incoming.reader.held(),
+            Input::Body(incoming) => incoming.head.held() + incoming.reader.held(),
             Input::Head(_) | Input::Ended => 0,
         };
         self.unparsed.len() + request + self.unsent()
@@ -277,7 +275,7 @@ impl Connection {
                 let body_follows = !reader.is_done();
                 self.open_slot(&parsed, body_follows && head_len == input.len());
                 if body_follows {
-                    self.input = Input::Body(Box::new(Incoming { head: parsed.head, head_len, reader }));
+                    self.input = Input::Body(Box::new(Incoming { head: parsed.head, reader }));
                 } else {
                     self.arrive(parsed.head, Bytes::new(), arrivals);
                 }

@@ -283,7 +283,7 @@ mod tests {
     fn job(key: u32) -> Envelope {
         let id = RequestId { key, generation: 1 };
         let now = Instant::now();
-        let ticket = Ticket::new(id, Request::get("/").into_head(), now + Duration::from_secs(60));
+        let ticket = Ticket::new(id, Request::get("/").shared_head(), now + Duration::from_secs(60));
         Envelope::new(Context::new(ticket), Payload::new(Request::get("/")), now)
     }
 

@@ -140,6 +140,22 @@ fn all_connections_together_are_limited() {
 }
 
 #[test]
+fn the_heads_of_requests_in_flight_count_among_what_is_held() {
+    let gate = Gate::new();
+    let (_running, address) = start(&gated(&gate, Pipeline::new("heads").limits(limits(|limits| limits.held = 1000))));
+    let large = format!("GET / HTTP/1.1\r\nHost: test\r\nX-Large: {}\r\n\r\n", "x".repeat(900));
+    let mut first = Client::connect(address);
+    first.send(&large);
+    gate.wait_for(1);
+    let mut second = Client::connect(address);
+    second.send(&large);
+    let answer = second.read();
+    assert!(answer.status == 503 && answer.closes(), "{answer:?}");
+    gate.open();
+    assert_eq!(first.read().status, 200);
+}
+
+#[test]
 fn a_client_that_does_not_read_is_let_go() {
     let big = |_: Request, _: &Context| vec![b'x'; 256 << 10];
     let pipeline = Pipeline::new("reader")

@@ -84,6 +84,11 @@ fn post(target: &str, lines: &str, body: &str) -> String {
     format!("POST {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n{body}")
 }
 
+/// What is kept of a head's bytes: not the method and the version, which are no longer text.
+fn kept_of_post(head: &str) -> usize {
+    head.len() - "POST  HTTP/1.1\r\n".len()
+}
+
 fn response(body: &'static str) -> Response {
     Response::new(Body::from(body))
 }
@@ -264,9 +269,10 @@ fn a_body_may_come_in_pieces() {
     let request = post("/", "Content-Length: 4", "");
     assert_eq!(driven.receive(&request), [""; 0]);
     assert!(driven.connection.is_receiving());
-    assert_eq!(driven.connection.held(), request.len());
+    let head = kept_of_post(&request);
+    assert_eq!(driven.connection.held(), head);
     assert_eq!(driven.receive("bod"), [""; 0]);
-    assert_eq!(driven.connection.held(), request.len() + 3);
+    assert_eq!(driven.connection.held(), head + 3);
     assert_eq!(driven.arrivals("y")[0].body, "body");
     assert!(!driven.connection.is_receiving());
     assert_eq!(driven.connection.held(), 0);
