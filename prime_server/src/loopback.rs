@@ -24,8 +24,8 @@ pub(crate) enum Note {
     Abandon { token: u64 },
     /// A stage's balancer has an event sooner than the front end plans to look.
     Plan(StageId),
-    /// All stages are constructed.
-    Ready,
+    /// All stages are constructed; whoever says so waits to hear that it is known.
+    Ready { known: Sender<()> },
     /// Take nothing more, finish what is in flight, end.
     Drain,
     /// End now; what is in flight is answered 503.

@@ -6,8 +6,12 @@
 mod admission;
 mod clock;
 mod door;
+mod flush;
 mod listener;
+mod phases;
+mod requests;
 mod sessions;
+mod timers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,20 +19,21 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use self::admission::{Admission, InFlight, Origin};
+use self::admission::{Admission, Origin};
 use self::clock::Clock;
 pub(crate) use self::door::{Door, Route, Way};
-use self::listener::{Event, Sent};
+use self::listener::Event;
 pub(crate) use self::listener::{Listener, StreamListener};
+use self::phases::Phase;
+use self::requests::{HELD, unavailable};
 use self::sessions::Sessions;
-use crate::balancer::Expired;
-use crate::context::{Context, Reason, RequestId};
+use crate::Request;
+use crate::context::Reason;
 use crate::http1::{Arrival, Limits};
 use crate::loopback::{Inbox, Note};
 use crate::metrics::Metrics;
 use crate::response::Reply;
-use crate::transport::{Envelope, Local, Payload, Rejected, StageId, Transport};
-use crate::{IntoResponse, Request, Response};
+use crate::transport::{Envelope, Local, Rejected, StageId, Transport};
 
 /// What the builder decides about the front end.
 #[derive(Clone, Debug)]
@@ -41,20 +46,6 @@ pub(crate) struct Settings {
 
 /// Events and notes taken in one turn of the loop before what they led to is passed on.
 const BATCH: usize = 512;
-
-/// How soon a connection that took nothing is tried again.
-const RETRY: Duration = Duration::from_millis(5);
-
-/// How long a client may go on sending after it was told that nothing more is read.
-const LINGER: Duration = Duration::from_secs(1);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Starting,
-    Serving,
-    Draining { until: Instant },
-    Stopped,
-}
 
 pub(crate) struct FrontEnd {
     settings: Settings,
@@ -201,48 +192,6 @@ impl FrontEnd {
         }
     }
 
-    /// Admits a request and lets it wait for [`hand_over`](Self::hand_over), or answers it here.
-    fn accept(&mut self, mut request: Request, origin: Origin, now: Instant) {
-        let stage = match self.door.way(request.head()) {
-            Way::Stage(stage, params) => {
-                request.set_params(params);
-                stage
-            }
-            Way::Health => return self.answer(origin, self.health()),
-            Way::Metrics => return self.answer(origin, self.metrics_page()),
-            Way::Refused(response) => {
-                self.metrics.refused("route");
-                return self.answer(origin, response);
-            }
-        };
-        if let Phase::Draining { .. } = self.phase {
-            self.metrics.refused("draining");
-            return self.answer(origin, unavailable("the server is shutting down\n"));
-        }
-        if self.is_full(request.held()) {
-            self.metrics.refused("held");
-            self.end_after(&origin);
-            return self.answer(origin, unavailable(HELD));
-        }
-        let client = match origin {
-            Origin::Session { key, .. } => Some(key),
-            Origin::Client { .. } => None,
-        };
-        match self.admission.admit(origin, &request, now) {
-            Ok(ticket) => {
-                if let Some(session) = client.and_then(|key| self.sessions.get_mut(key)) {
-                    session.requests.push(ticket.id);
-                }
-                let job = Envelope::new(Context::new(ticket), Payload::new(request), now);
-                self.accepted.push((stage, job));
-            }
-            Err(origin) => {
-                self.metrics.refused("max_in_flight");
-                self.answer(origin, unavailable("the server is busy\n"));
-            }
-        }
-    }
-
     /// Hands what was accepted to the entry stages, all jobs of a stage under one lock.
     fn hand_over(&mut self, now: Instant) {
         while let Some((stage, _)) = self.accepted.first() {
@@ -269,209 +218,12 @@ impl FrontEnd {
                 Note::Submit { request, token, answer } => self.accept(request, Origin::Client { token, answer }, now),
                 Note::Abandon { token } => self.abandoned(token),
                 Note::Plan(stage) => self.plans[stage.index()] = self.transport.planned(stage),
-                Note::Ready if self.phase == Phase::Starting => self.phase = Phase::Serving,
-                Note::Ready => {}
+                Note::Ready { known } => self.ready(&known),
                 Note::Drain => self.drain(now),
                 Note::Stop => self.stop(now),
             }
         }
         true
-    }
-
-    /// Passes (a piece of) an answer on to whoever waits for it, if anybody still does.
-    fn reply(&mut self, id: RequestId, reply: Reply, now: Instant) {
-        let is_last = matches!(reply, Reply::Whole(_) | Reply::End | Reply::Abort);
-        if is_last {
-            if let Some(ended) = self.admission.finish(id) {
-                self.settle(ended, reply, now);
-            }
-        } else if let Some(Origin::Session { key, seq }) = self.admission.get(id).map(|there| &there.origin) {
-            let (key, seq) = (*key, *seq);
-            if let Some(session) = self.sessions.get_mut(key) {
-                session.connection.reply(seq, reply, self.clock.date());
-                self.sessions.changed(key);
-            }
-        }
-    }
-
-    /// Gives a request that has just ended the (rest of the) answer.
-    fn settle(&mut self, ended: InFlight, reply: Reply, now: Instant) {
-        let id = ended.ticket.id;
-        match ended.origin {
-            Origin::Session { key, seq } => {
-                if let Reply::Whole(response) = &reply {
-                    self.metrics.answered(response.status());
-                }
-                let Some(session) = self.sessions.get_mut(key) else { return };
-                session.requests.retain(|request| *request != id);
-                session.connection.reply(seq, reply, self.clock.date());
-                self.take_arrivals(key, now);
-            }
-            Origin::Client { .. } => {
-                if let Reply::Whole(response) = reply {
-                    self.answer(ended.origin, response);
-                }
-            }
-        }
-    }
-
-    /// Answers a request that was not admitted.
-    fn answer(&mut self, origin: Origin, response: Response) {
-        self.metrics.answered(response.status());
-        if let Phase::Draining { .. } = self.phase {
-            self.end_after(&origin);
-        }
-        match origin {
-            Origin::Session { key, seq } => {
-                let Some(session) = self.sessions.get_mut(key) else { return };
-                session.connection.reply(seq, Reply::Whole(response), self.clock.date());
-            }
-            Origin::Client { answer, .. } => {
-                // A client that does not wait any more is no error.
-                let _ = answer.send(response);
-            }
-        }
-    }
-
-    /// Lets the connection end after the answer to its last request.
-    fn end_after(&mut self, origin: &Origin) {
-        if let Origin::Session { key, .. } = origin
-            && let Some(session) = self.sessions.get_mut(*key)
-        {
-            session.connection.end_after_last();
-        }
-    }
-
-    /// A client in this process does not wait any more.
-    fn abandoned(&mut self, token: u64) {
-        let by_token = |there: &InFlight| matches!(there.origin, Origin::Client { token: its, .. } if its == token);
-        if let Some(ended) = self.admission.find(by_token).and_then(|id| self.admission.finish(id)) {
-            self.transport.cancel(&ended.ticket, Reason::Disconnected);
-        }
-    }
-
-    fn health(&self) -> Response {
-        match self.phase {
-            Phase::Serving => "ok\n".into_response(),
-            Phase::Starting => unavailable("starting\n"),
-            Phase::Draining { .. } | Phase::Stopped => unavailable("draining\n"),
-        }
-    }
-
-    fn metrics_page(&self) -> Response {
-        self.metrics.in_flight.set(self.admission.len() as i64);
-        let loads = self.transport.stages().iter().map(|stage| {
-            let (waiting, running) = stage.load();
-            (stage.metrics().stage(), waiting, running)
-        });
-        ([("content-type", Metrics::content_type())], self.metrics.render(loads)).into_response()
-    }
-
-    /// Does what has fallen due.
-    fn keep_time(&mut self, now: Instant) {
-        while let Some(late) = self.admission.expire(now) {
-            self.transport.cancel(&late.ticket, Reason::TimedOut);
-            self.settle(late, Reply::Whole(timed_out()), now);
-        }
-        for stage in 0..self.plans.len() {
-            if self.plans[stage].is_some_and(|due| due <= now) {
-                self.tick(StageId(stage as u16), now);
-            }
-        }
-        if self.retry_at.is_some_and(|due| due <= now) {
-            self.retry_at = None;
-            self.sessions.retry_blocked();
-            self.close_doomed(now);
-        }
-        self.close_lingering(now);
-        if let Phase::Draining { until } = self.phase
-            && until <= now
-        {
-            self.stop(now);
-        }
-    }
-
-    /// Ends what has outlived a stage's timeout.
-    fn tick(&mut self, stage: StageId, now: Instant) {
-        let (expired, planned) = self.transport.tick(stage, now);
-        self.plans[stage.index()] = planned;
-        for expired in expired {
-            let id = match &expired {
-                Expired::Waiting(job) => job.context.ticket.id,
-                Expired::Running(id) => *id,
-            };
-            if let Some(late) = self.admission.finish(id) {
-                self.transport.cancel(&late.ticket, Reason::TimedOut);
-                self.settle(late, Reply::Whole(timed_out()), now);
-            }
-            if let Expired::Waiting(job) = expired {
-                self.transport.discard(stage, job);
-            }
-        }
-    }
-
-    /// Sends what there is to send, all of a connection's in one message.
-    fn flush(&mut self, now: Instant) {
-        let Some(mut listener) = self.listener.take() else { return };
-        while let Some((key, session)) = self.sessions.next_to_flush() {
-            let peer = session.peer;
-            if !session.connection.out().is_empty() {
-                match listener.send(peer, session.connection.out()) {
-                    Sent::All => session.connection.sent(),
-                    Sent::Gone => {
-                        self.end_session(key, Reason::Disconnected);
-                        continue;
-                    }
-                    Sent::Blocked => {
-                        let too_much = session.connection.out().len() > UNSENT_FACTOR * self.settings.limits.unsent;
-                        self.retry_at.get_or_insert(now + RETRY);
-                        if too_much {
-                            self.end_session(key, Reason::SlowReader);
-                            self.sessions.doomed.push(peer);
-                        } else {
-                            self.sessions.blocked.push(key);
-                        }
-                        continue;
-                    }
-                }
-            }
-            if !session.connection.is_ended() {
-                self.take_arrivals(key, now);
-            } else if session.connection.is_cut_off() {
-                self.sessions.linger(key, now + LINGER);
-            } else {
-                self.close(key, listener.as_mut(), now);
-            }
-        }
-        self.listener = Some(listener);
-    }
-
-    /// Ends a session and closes its connection, now or as soon as there is room for it.
-    fn close(&mut self, key: usize, listener: &mut dyn Listener, now: Instant) {
-        let Some(peer) = self.sessions.get_mut(key).map(|session| session.peer) else { return };
-        self.end_session(key, Reason::Disconnected);
-        if listener.close(peer) == Sent::Blocked {
-            self.retry_at.get_or_insert(now + RETRY);
-            self.sessions.doomed.push(peer);
-        }
-    }
-
-    /// Closes the connections whose clients have had time to notice that nothing more is read.
-    fn close_lingering(&mut self, now: Instant) {
-        let Some(mut listener) = self.listener.take() else { return };
-        while let Some(key) = self.sessions.lingered(now) {
-            self.close(key, listener.as_mut(), now);
-        }
-        self.listener = Some(listener);
-    }
-
-    /// Tries again to close the connections that had no room for it. Those that libzmq has given up meanwhile are gone.
-    fn close_doomed(&mut self, now: Instant) {
-        let Some(listener) = &mut self.listener else { return };
-        self.sessions.doomed.retain(|peer| listener.close(*peer) == Sent::Blocked);
-        if !self.sessions.doomed.is_empty() {
-            self.retry_at.get_or_insert(now + RETRY);
-        }
     }
 
     /// Forgets a session; nobody waits for its requests any more.
@@ -485,53 +237,9 @@ impl FrontEnd {
         }
     }
 
-    /// Rule 8: takes nothing more, lets go of who is idle, and ends when what is in flight is answered.
-    fn drain(&mut self, now: Instant) {
-        if let Phase::Draining { .. } | Phase::Stopped = self.phase {
-            return;
-        }
-        self.phase = Phase::Draining { until: now + self.settings.drain_limit };
-        for key in self.sessions.keys() {
-            if let Some(session) = self.sessions.get_mut(key)
-                && !session.connection.is_receiving()
-            {
-                session.connection.end_after_last();
-                self.sessions.changed(key);
-            }
-        }
-    }
-
-    /// Answers all that is in flight with 503, and ends.
-    fn stop(&mut self, now: Instant) {
-        self.drain(now);
-        self.phase = Phase::Stopped;
-        for id in self.admission.ids() {
-            if let Some(ended) = self.admission.finish(id) {
-                self.transport.cancel(&ended.ticket, Reason::ShuttingDown);
-                self.settle(ended, Reply::Whole(unavailable("the server is shutting down\n")), now);
-            }
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        match self.phase {
-            Phase::Starting | Phase::Serving => false,
-            Phase::Draining { .. } => {
-                self.admission.len() == 0 && self.accepted.is_empty() && !self.sessions.has_unsent()
-            }
-            Phase::Stopped => true,
-        }
-    }
-
     /// Sleeps until something happens or falls due.
     fn sleep(&mut self) {
-        let drained = match self.phase {
-            Phase::Draining { until } => Some(until),
-            _ => None,
-        };
-        let plans = self.plans.iter().copied().flatten();
-        let due = plans.chain(self.admission.next_deadline()).chain(self.retry_at).chain(drained);
-        let due = due.chain(self.sessions.next_lingering()).min();
+        let due = self.next_due();
         self.inbox.arm();
         let ready = !self.inbox.notes.is_empty() || self.listener.as_ref().is_some_and(|listener| listener.is_ready());
         let rung = !ready && self.wait(due);
@@ -551,17 +259,4 @@ impl FrontEnd {
         let _ = poll(&mut both[..count], timeout.as_ref());
         both[0].revents().contains(PollFlags::IN)
     }
-}
-
-const HELD: &str = "the server holds as much as it may\n";
-
-/// Over this many times the limit of unsent bytes, a connection that takes none is closed. Below, it is only not read from.
-const UNSENT_FACTOR: usize = 4;
-
-fn unavailable(sentence: &'static str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], sentence).into_response()
-}
-
-fn timed_out() -> Response {
-    (StatusCode::GATEWAY_TIMEOUT, "the deadline has passed\n").into_response()
 }

@@ -115,9 +115,16 @@ impl Running {
         }
         drop((started, alive));
         starts.into_iter().collect::<Result<(), StartError>>()?;
-        running.loopback.send(Note::Ready);
+        running.announce_ready();
         tracing::info!(pipeline = running.name, endpoint = running.endpoint, "serving");
         Ok(running)
+    }
+
+    /// Returns once the front end knows, so that whoever started the pipeline finds it healthy.
+    fn announce_ready(&self) {
+        let (known, wait) = crossbeam_channel::bounded(1);
+        self.loopback.send(Note::Ready { known });
+        let _ = wait.recv();
     }
 
     fn workers_of(&self, built: &Built, stage: &Definition, id: StageId) -> impl Iterator<Item = Worker> {

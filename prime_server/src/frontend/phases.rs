@@ -1,0 +1,67 @@
+//! The front end's life, and rule 8: how it ends without dropping what it has accepted.
+
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+
+use super::FrontEnd;
+use super::requests::unavailable;
+use crate::context::Reason;
+use crate::response::Reply;
+use crate::transport::Transport;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Serving,
+    Draining { until: Instant },
+    Stopped,
+}
+
+impl FrontEnd {
+    /// All stages are constructed.
+    pub(super) fn ready(&mut self, known: &Sender<()>) {
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Serving;
+        }
+        let _ = known.send(());
+    }
+
+    /// Rule 8: takes nothing more, lets go of who is idle, and ends when what is in flight is answered.
+    pub(super) fn drain(&mut self, now: Instant) {
+        if let Phase::Draining { .. } | Phase::Stopped = self.phase {
+            return;
+        }
+        self.phase = Phase::Draining { until: now + self.settings.drain_limit };
+        for key in self.sessions.keys() {
+            if let Some(session) = self.sessions.get_mut(key)
+                && !session.connection.is_receiving()
+            {
+                session.connection.end_after_last();
+                self.sessions.changed(key);
+            }
+        }
+    }
+
+    /// Answers all that is in flight with 503, and ends.
+    pub(super) fn stop(&mut self, now: Instant) {
+        self.drain(now);
+        self.phase = Phase::Stopped;
+        for id in self.admission.ids() {
+            if let Some(ended) = self.admission.finish(id) {
+                self.transport.cancel(&ended.ticket, Reason::ShuttingDown);
+                self.settle(ended, Reply::Whole(unavailable("the server is shutting down\n")), now);
+            }
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        match self.phase {
+            Phase::Starting | Phase::Serving => false,
+            Phase::Draining { .. } => {
+                self.admission.len() == 0 && self.accepted.is_empty() && !self.sessions.has_unsent()
+            }
+            Phase::Stopped => true,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A request's way through the front end: the door, admission, and the answer to whoever waits for it.
+
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::FrontEnd;
+use super::admission::{InFlight, Origin};
+use super::door::Way;
+use super::phases::Phase;
+use crate::context::{Context, Reason, RequestId};
+use crate::metrics::Metrics;
+use crate::response::Reply;
+use crate::transport::{Envelope, Payload, Transport};
+use crate::{IntoResponse, Request, Response};
+
+impl FrontEnd {
+    /// Admits a request and lets it wait for [`hand_over`](Self::hand_over), or answers it here.
+    pub(super) fn accept(&mut self, mut request: Request, origin: Origin, now: Instant) {
+        let stage = match self.door.way(request.head()) {
+            Way::Stage(stage, params) => {
+                request.set_params(params);
+                stage
+            }
+            Way::Health => return self.answer(origin, self.health()),
+            Way::Metrics => return self.answer(origin, self.metrics_page()),
+            Way::Refused(response) => {
+                self.metrics.refused("route");
+                return self.answer(origin, response);
+            }
+        };
+        if let Phase::Draining { .. } = self.phase {
+            self.metrics.refused("draining");
+            return self.answer(origin, unavailable("the server is shutting down\n"));
+        }
+        if self.is_full(request.held()) {
+            self.metrics.refused("held");
+            self.end_after(&origin);
+            return self.answer(origin, unavailable(HELD));
+        }
+        let client = match origin {
+            Origin::Session { key, .. } => Some(key),
+            Origin::Client { .. } => None,
+        };
+        match self.admission.admit(origin, &request, now) {
+            Ok(ticket) => {
+                if let Some(session) = client.and_then(|key| self.sessions.get_mut(key)) {
+                    session.requests.push(ticket.id);
+                }
+                let job = Envelope::new(Context::new(ticket), Payload::new(request), now);
+                self.accepted.push((stage, job));
+            }
+            Err(origin) => {
+                self.metrics.refused("max_in_flight");
+                self.answer(origin, unavailable("the server is busy\n"));
+            }
+        }
+    }
+
+    /// Passes (a piece of) an answer on to whoever waits for it, if anybody still does.
+    pub(super) fn reply(&mut self, id: RequestId, reply: Reply, now: Instant) {
+        let is_last = matches!(reply, Reply::Whole(_) | Reply::End | Reply::Abort);
+        if is_last {
+            if let Some(ended) = self.admission.finish(id) {
+                self.settle(ended, reply, now);
+            }
+        } else if let Some(Origin::Session { key, seq }) = self.admission.get(id).map(|there| &there.origin) {
+            let (key, seq) = (*key, *seq);
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.connection.reply(seq, reply, self.clock.date());
+                self.sessions.changed(key);
+            }
+        }
+    }
+
+    /// Gives a request that has just ended the (rest of the) answer.
+    pub(super) fn settle(&mut self, ended: InFlight, reply: Reply, now: Instant) {
+        let id = ended.ticket.id;
+        match ended.origin {
+            Origin::Session { key, seq } => {
+                if let Reply::Whole(response) = &reply {
+                    self.metrics.answered(response.status());
+                }
+                let Some(session) = self.sessions.get_mut(key) else { return };
+                session.requests.retain(|request| *request != id);
+                session.connection.reply(seq, reply, self.clock.date());
+                self.take_arrivals(key, now);
+            }
+            Origin::Client { .. } => {
+                if let Reply::Whole(response) = reply {
+                    self.answer(ended.origin, response);
+                }
+            }
+        }
+    }
+
+    /// Answers a request that was not admitted.
+    fn answer(&mut self, origin: Origin, response: Response) {
+        self.metrics.answered(response.status());
+        if let Phase::Draining { .. } = self.phase {
+            self.end_after(&origin);
+        }
+        match origin {
+            Origin::Session { key, seq } => {
+                let Some(session) = self.sessions.get_mut(key) else { return };
+                session.connection.reply(seq, Reply::Whole(response), self.clock.date());
+            }
+            Origin::Client { answer, .. } => {
+                // A client that does not wait any more is no error.
+                let _ = answer.send(response);
+            }
+        }
+    }
+
+    /// Lets the connection end after the answer to its last request.
+    fn end_after(&mut self, origin: &Origin) {
+        if let Origin::Session { key, .. } = origin
+            && let Some(session) = self.sessions.get_mut(*key)
+        {
+            session.connection.end_after_last();
+        }
+    }
+
+    /// A client in this process does not wait any more.
+    pub(super) fn abandoned(&mut self, token: u64) {
+        let by_token = |there: &InFlight| matches!(there.origin, Origin::Client { token: its, .. } if its == token);
+        if let Some(ended) = self.admission.find(by_token).and_then(|id| self.admission.finish(id)) {
+            self.transport.cancel(&ended.ticket, Reason::Disconnected);
+        }
+    }
+
+    fn health(&self) -> Response {
+        match self.phase {
+            Phase::Serving => "ok\n".into_response(),
+            Phase::Starting => unavailable("starting\n"),
+            Phase::Draining { .. } | Phase::Stopped => unavailable("draining\n"),
+        }
+    }
+
+    fn metrics_page(&self) -> Response {
+        self.metrics.in_flight.set(self.admission.len() as i64);
+        let loads = self.transport.stages().iter().map(|stage| {
+            let (waiting, running) = stage.load();
+            (stage.metrics().stage(), waiting, running)
+        });
+        ([("content-type", Metrics::content_type())], self.metrics.render(loads)).into_response()
+    }
+}
+
+pub(super) const HELD: &str = "the server holds as much as it may\n";
+
+pub(super) fn unavailable(sentence: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], sentence).into_response()
+}
+
+pub(super) fn timed_out() -> Response {
+    (StatusCode::GATEWAY_TIMEOUT, "the deadline has passed\n").into_response()
+}
