@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use crate::cancellation::Cancellation;
 use crate::request::Head;
 use crate::transport::StageId;
 use crate::{IntoResponse, Response};
@@ -24,6 +24,9 @@ impl fmt::Display for RequestId {
         write!(f, "{:x}-{:x}", self.key, self.generation)
     }
 }
+
+/// Longer than anything waits. Keeps moments in time from overflowing where a limit is to mean "none".
+pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Why nobody waits for a job's answer any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,8 +77,7 @@ impl Reason {
 /// use prime_server::Reason;
 /// use prime_server::prelude::*;
 ///
-/// let cx = Context::test();
-/// cx.cancel(Reason::TimedOut);
+/// let cx = Context::test_cancelled(Reason::TimedOut);
 /// let cancelled = cx.check().unwrap_err();
 /// assert_eq!(cancelled.reason, Reason::TimedOut);
 /// assert_eq!(cancelled.to_string(), "cancelled: timed_out");
@@ -106,39 +108,32 @@ pub(crate) struct Ticket {
     pub(crate) id: RequestId,
     pub(crate) head: Arc<Head>,
     pub(crate) deadline: Instant,
-    cancelled: AtomicU8,
-    place: AtomicU64,
+    cancellation: Cancellation,
 }
 
 impl Ticket {
     pub(crate) fn new(id: RequestId, head: Arc<Head>, deadline: Instant) -> Arc<Self> {
-        Arc::new(Self { id, head, deadline, cancelled: AtomicU8::new(0), place: AtomicU64::new(u64::MAX) })
+        Arc::new(Self { id, head, deadline, cancellation: Cancellation::new() })
     }
 
-    /// Sets the flag that [`Context::check`] reads. The first reason stays.
-    pub(crate) fn cancel(&self, reason: Reason) {
-        let _ = self.cancelled.compare_exchange(0, reason.code(), Ordering::Relaxed, Ordering::Relaxed);
+    /// Sets the flag that [`Context::check`] reads; the first reason stays. Returns the stage and queue entry where the job
+    /// waited last, to be taken out if it does still.
+    pub(crate) fn cancel(&self, reason: Reason) -> Option<(StageId, u32)> {
+        let place = self.cancellation.cancel(reason.code())?;
+        Some((StageId((place >> 32) as u16), place as u32))
     }
 
     pub(crate) fn cancelled(&self) -> Option<Reason> {
-        match self.cancelled.load(Ordering::Relaxed) {
+        match self.cancellation.reason() {
             0 => None,
             code => Reason::from_code(code),
         }
     }
 
-    /// Notes in which queue the job waits. Written under that queue's lock, and only a hint outside of it: whoever reads
-    /// it looks the job up again by id.
-    pub(crate) fn queued_at(&self, stage: StageId, entry: u32) {
-        self.place.store(u64::from(stage.0) << 32 | u64::from(entry), Ordering::Relaxed);
-    }
-
-    /// The stage and queue entry of [`queued_at`](Self::queued_at), if the job ever waited.
-    pub(crate) fn place(&self) -> Option<(StageId, u32)> {
-        match self.place.load(Ordering::Relaxed) {
-            u64::MAX => None,
-            place => Some((StageId((place >> 32) as u16), place as u32)),
-        }
+    /// Notes in which queue the job waits, under that queue's lock. True if it is cancelled already, and must not wait.
+    #[must_use]
+    pub(crate) fn queued_at(&self, stage: StageId, entry: u32) -> bool {
+        self.cancellation.queued_at(u64::from(stage.0) << 32 | u64::from(entry))
     }
 }
 
@@ -179,16 +174,19 @@ impl Context {
         Self::test_within(Duration::from_secs(60))
     }
 
-    /// As [`test`](Self::test), with the time left that you choose.
+    /// As [`test`](Self::test), with the time left that you choose; at most a hundred years.
     #[must_use]
     pub fn test_within(left: Duration) -> Self {
         let head = crate::Request::get("/").shared_head();
-        Self::new(Ticket::new(RequestId { key: 0, generation: 0 }, head, Instant::now() + left))
+        Self::new(Ticket::new(RequestId { key: 0, generation: 0 }, head, Instant::now() + left.min(FOREVER)))
     }
 
-    /// Cancels the request, so that a unit test can see how a stage takes it.
-    pub fn cancel(&self, reason: Reason) {
-        self.ticket.cancel(reason);
+    /// As [`test`](Self::test), of a request that has been cancelled: to see how a stage takes it.
+    #[must_use]
+    pub fn test_cancelled(reason: Reason) -> Self {
+        let cx = Self::test();
+        cx.ticket.cancel(reason);
+        cx
     }
 
     /// The request's id, unique while the request is in flight.
@@ -241,10 +239,9 @@ mod tests {
     #[test]
     fn every_reason_survives_the_flag_and_the_first_one_stays() {
         for reason in Reason::ALL {
-            let cx = Context::test();
-            assert!(cx.check().is_ok());
-            cx.cancel(reason);
-            cx.cancel(Reason::Disconnected);
+            assert!(Context::test().check().is_ok());
+            let cx = Context::test_cancelled(reason);
+            cx.ticket.cancel(Reason::Disconnected);
             assert_eq!(cx.check(), Err(Cancelled { reason }));
         }
     }
@@ -252,10 +249,11 @@ mod tests {
     #[test]
     fn a_place_is_what_was_noted_last() {
         let ticket = Context::test().ticket;
-        assert_eq!(ticket.place(), None);
-        ticket.queued_at(StageId(3), 7);
-        ticket.queued_at(StageId(63), u32::MAX - 1);
-        assert_eq!(ticket.place(), Some((StageId(63), u32::MAX - 1)));
+        assert!(!ticket.queued_at(StageId(3), 7));
+        assert!(!ticket.queued_at(StageId(63), u32::MAX - 1));
+        assert_eq!(ticket.cancel(Reason::TimedOut), Some((StageId(63), u32::MAX - 1)));
+        assert!(ticket.queued_at(StageId(3), 7));
+        assert_eq!(Context::test().ticket.cancel(Reason::TimedOut), None);
     }
 
     #[test]
@@ -268,6 +266,7 @@ mod tests {
     #[test]
     fn the_time_left_ends_at_zero() {
         assert_eq!(Context::test_within(Duration::ZERO).remaining(), Duration::ZERO);
+        assert!(Context::test_within(Duration::MAX).remaining() > Duration::from_secs(1 << 30));
         assert!(Context::test().remaining() > Duration::from_secs(50));
     }
 }

@@ -78,6 +78,7 @@
 #[path = "private.rs"]
 pub mod __private;
 mod balancer;
+mod cancellation;
 mod context;
 mod deadlines;
 mod error;
@@ -100,7 +101,7 @@ mod worker;
 
 /// The atomics that the wake-up protocol uses; its loom test puts loom's in their place.
 mod sync {
-    pub(crate) use std::sync::atomic::{AtomicBool, Ordering, fence};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 }
 
 pub use prime_server_macros::{Message, Schema, Stage, stage};

@@ -112,8 +112,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_job_stops() {
-        let cx = Context::test();
-        cx.cancel(prime_server::Reason::Disconnected);
+        let cx = Context::test_cancelled(prime_server::Reason::Disconnected);
         assert!(is_prime(Candidate(32_416_190_071), &cx).is_err());
     }
 

@@ -33,7 +33,7 @@ impl FrontEnd {
                         self.retry_at.get_or_insert(now + RETRY);
                         if too_much {
                             self.end_session(key, Reason::SlowReader);
-                            self.sessions.doomed.push(peer);
+                            self.sessions.doomed.insert(peer);
                         } else {
                             self.sessions.blocked.push(key);
                         }
@@ -58,7 +58,7 @@ impl FrontEnd {
         self.end_session(key, Reason::Disconnected);
         if listener.close(peer) == Sent::Blocked {
             self.retry_at.get_or_insert(now + RETRY);
-            self.sessions.doomed.push(peer);
+            self.sessions.doomed.insert(peer);
         }
     }
 

@@ -97,25 +97,31 @@ impl FrontEnd {
     /// Runs until it is drained or stopped.
     pub(crate) fn run(mut self) {
         loop {
-            let now = Instant::now();
-            self.clock.refresh();
-            let heard = self.listen(now);
-            self.hand_over(now);
-            let noted = self.read_notes(now);
-            self.hand_over(now);
-            self.keep_time(now);
-            self.flush(now);
+            let more = self.turn(Instant::now());
             if self.is_over() {
                 break;
             }
-            if !heard && !noted {
+            if !more {
                 self.sleep();
             }
         }
         self.transport.close();
     }
 
-    /// Takes what the sockets have. Gives whether there may be more.
+    /// Does what there is to do. Returns whether there may be more of it already.
+    fn turn(&mut self, now: Instant) -> bool {
+        self.clock.refresh();
+        let heard = self.listen(now);
+        self.hand_over(now);
+        let noted = self.read_notes(now);
+        self.hand_over(now);
+        self.keep_time(now);
+        self.flush(now);
+        // Answers that have left may have let a connection go on with what it had kept.
+        heard || noted || !self.accepted.is_empty()
+    }
+
+    /// Takes what the sockets have. Returns whether there may be more.
     fn listen(&mut self, now: Instant) -> bool {
         let Some(mut listener) = self.listener.take() else { return false };
         let mut left = BATCH;
@@ -130,7 +136,8 @@ impl FrontEnd {
                     }
                 }
                 Event::Toggled(peer) => match self.sessions.key(peer) {
-                    Some(key) => self.disconnected(key),
+                    Some(key) => self.end_session(key, Reason::Disconnected),
+                    None if self.sessions.doomed.remove(&peer) => {}
                     None => self.connected(peer),
                 },
             }
@@ -146,10 +153,6 @@ impl FrontEnd {
         if full {
             self.refuse_session(key, "connections", "there are too many connections");
         }
-    }
-
-    fn disconnected(&mut self, key: usize) {
-        self.end_session(key, Reason::Disconnected);
     }
 
     fn bytes(&mut self, key: usize, bytes: &[u8], now: Instant) {
@@ -209,7 +212,7 @@ impl FrontEnd {
         }
     }
 
-    /// Takes what has come back. Gives whether there may be more.
+    /// Takes what has come back. Returns whether there may be more.
     fn read_notes(&mut self, now: Instant) -> bool {
         for _ in 0..BATCH {
             let Ok(note) = self.inbox.notes.try_recv() else { return false };
@@ -246,7 +249,7 @@ impl FrontEnd {
         self.inbox.disarm(rung);
     }
 
-    /// Gives whether the inbox's event was signalled.
+    /// Returns whether the inbox's event was signalled.
     fn wait(&self, due: Option<Instant>) -> bool {
         let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -260,3 +263,6 @@ impl FrontEnd {
         both[0].revents().contains(PollFlags::IN)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,13 @@ pub(super) enum Phase {
     Stopped,
 }
 
+impl Phase {
+    /// Nothing new is taken any more.
+    pub(super) fn is_ending(self) -> bool {
+        matches!(self, Phase::Draining { .. } | Phase::Stopped)
+    }
+}
+
 impl FrontEnd {
     /// All stages are constructed.
     pub(super) fn ready(&mut self, known: &Sender<()>) {
@@ -29,24 +36,23 @@ impl FrontEnd {
 
     /// Rule 8: takes nothing more, lets go of who is idle, and ends when what is in flight is answered.
     pub(super) fn drain(&mut self, now: Instant) {
-        if let Phase::Draining { .. } | Phase::Stopped = self.phase {
+        if self.phase.is_ending() {
             return;
         }
         self.phase = Phase::Draining { until: now + self.settings.drain_limit };
         for key in self.sessions.keys() {
-            if let Some(session) = self.sessions.get_mut(key)
-                && !session.connection.is_receiving()
-            {
-                session.connection.end_after_last();
-                self.sessions.changed(key);
+            if self.sessions.get_mut(key).is_some_and(|session| !session.connection.is_receiving()) {
+                self.end_after_last(key);
             }
         }
     }
 
     /// Answers all that is in flight with 503, and ends.
     pub(super) fn stop(&mut self, now: Instant) {
-        self.drain(now);
         self.phase = Phase::Stopped;
+        for key in self.sessions.keys() {
+            self.end_after_last(key);
+        }
         for id in self.admission.ids() {
             if let Some(ended) = self.admission.finish(id) {
                 self.transport.cancel(&ended.ticket, Reason::ShuttingDown);

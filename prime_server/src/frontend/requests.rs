@@ -29,13 +29,15 @@ impl FrontEnd {
                 return self.answer(origin, response);
             }
         };
-        if let Phase::Draining { .. } = self.phase {
+        if self.phase.is_ending() {
             self.metrics.refused("draining");
             return self.answer(origin, unavailable("the server is shutting down\n"));
         }
         if self.is_full(request.held()) {
             self.metrics.refused("held");
-            self.end_after(&origin);
+            if let Origin::Session { key, .. } = origin {
+                self.end_after_last(key);
+            }
             return self.answer(origin, unavailable(HELD));
         }
         let client = match origin {
@@ -97,8 +99,10 @@ impl FrontEnd {
     /// Answers a request that was not admitted.
     fn answer(&mut self, origin: Origin, response: Response) {
         self.metrics.answered(response.status());
-        if let Phase::Draining { .. } = self.phase {
-            self.end_after(&origin);
+        if let Origin::Session { key, .. } = origin
+            && self.phase.is_ending()
+        {
+            self.end_after_last(key);
         }
         match origin {
             Origin::Session { key, seq } => {
@@ -112,12 +116,11 @@ impl FrontEnd {
         }
     }
 
-    /// Lets the connection end after the answer to its last request.
-    fn end_after(&mut self, origin: &Origin) {
-        if let Origin::Session { key, .. } = origin
-            && let Some(session) = self.sessions.get_mut(*key)
-        {
+    /// Lets a connection end after the answer to the last of its requests that was accepted.
+    pub(super) fn end_after_last(&mut self, key: usize) {
+        if let Some(session) = self.sessions.get_mut(key) {
             session.connection.end_after_last();
+            self.sessions.changed(key);
         }
     }
 

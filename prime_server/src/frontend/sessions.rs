@@ -1,6 +1,6 @@
 //! Sessions: one for each open connection, each with its protocol state and the requests that it waits for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use slab::Slab;
@@ -41,8 +41,9 @@ pub(super) struct Sessions {
     pub(super) blocked: Vec<usize>,
     /// Those whose answers are given, but whose clients may still be sending: each with when it is closed, the soonest first.
     lingering: VecDeque<(Instant, Peer)>,
-    /// Connections whose session has ended, but that could not be told so yet.
-    pub(super) doomed: Vec<Peer>,
+    /// Connections whose session has ended, but that could not be told so yet. They leave when they take the close, or when
+    /// the listener says that they are gone.
+    pub(super) doomed: HashSet<Peer>,
     held: usize,
 }
 

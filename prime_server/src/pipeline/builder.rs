@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::built::{Built, Definition};
+use crate::context::FOREVER;
 use crate::error::BoxError;
 use crate::frontend::{Door, Route, Settings};
 use crate::http1::Limits;
@@ -297,9 +298,6 @@ impl<Out: 'static> Last<Out> {
 
 /// The most stages: a job keeps track of those that it has passed in the bits of a word.
 const MAX_STAGES: usize = 64;
-
-/// Longer than anything waits. Keeps moments in time from overflowing where a limit is to mean "none".
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl PipelineOptions {
     fn build(mut self, mut stages: Vec<Definition>) -> Result<Built, StartError> {

@@ -83,7 +83,14 @@ impl LocalStage {
         }
     }
 
-    fn offer(&self, station: &mut Station, mut job: Envelope, to: StageId, now: Instant) -> Result<(), Rejected> {
+    /// Queues a job. One that was cancelled on its way comes back, to be discarded without the lock.
+    fn offer(
+        &self,
+        station: &mut Station,
+        mut job: Envelope,
+        to: StageId,
+        now: Instant,
+    ) -> Result<Option<Envelope>, Rejected> {
         if station.closed {
             return Err(Rejected::Gone(job));
         }
@@ -93,8 +100,7 @@ impl LocalStage {
         let ticket = Arc::clone(&job.context.ticket);
         job.context.deadline = self.timeout.map_or(ticket.deadline, |timeout| ticket.deadline.min(now + timeout));
         let entry = station.balancer.offer(job, now).map_err(Rejected::Full)?;
-        ticket.queued_at(to, entry);
-        Ok(())
+        Ok(if ticket.queued_at(to, entry) { station.balancer.cancel(entry, ticket.id) } else { None })
     }
 }
 
@@ -133,8 +139,15 @@ impl Local {
     ) -> Vec<Rejected> {
         let stage = self.stage(to);
         let mut station = stage.lock();
-        let refused = jobs.filter_map(|job| stage.offer(&mut station, job, to, now).err()).collect();
+        let (mut refused, mut cancelled) = (Vec::new(), Vec::new());
+        for job in jobs {
+            match stage.offer(&mut station, job, to, now) {
+                Ok(taken_out) => cancelled.extend(taken_out),
+                Err(rejected) => refused.push(rejected),
+            }
+        }
         self.settle(to, station);
+        cancelled.into_iter().for_each(|job| stage.discard(job));
         refused
     }
 
@@ -196,8 +209,9 @@ impl Transport for Local {
     fn dispatch(&self, to: StageId, job: Envelope, now: Instant) -> Result<(), Rejected> {
         let stage = self.stage(to);
         let mut station = stage.lock();
-        stage.offer(&mut station, job, to, now)?;
+        let cancelled = stage.offer(&mut station, job, to, now)?;
         self.settle(to, station);
+        cancelled.into_iter().for_each(|job| stage.discard(job));
         Ok(())
     }
 
@@ -206,8 +220,7 @@ impl Transport for Local {
     }
 
     fn cancel(&self, ticket: &Ticket, why: Reason) {
-        ticket.cancel(why);
-        if let Some((stage, entry)) = ticket.place() {
+        if let Some((stage, entry)) = ticket.cancel(why) {
             let stage = self.stage(stage);
             let waiting = stage.lock().balancer.cancel(entry, ticket.id);
             if let Some(job) = waiting {
@@ -341,6 +354,18 @@ mod tests {
         assert!(running.context.check().is_ok());
         local.cancel(&tickets[0], Reason::Disconnected);
         assert_eq!(running.context.check().map_err(|cancelled| cancelled.reason), Err(Reason::Disconnected));
+    }
+
+    #[test]
+    fn a_job_that_was_cancelled_on_its_way_is_not_queued() {
+        let (local, _inbox) = pool(None);
+        let (first, second) = (job(1), job(2));
+        for job in [&first, &second] {
+            local.cancel(&job.context.ticket, Reason::Disconnected);
+        }
+        offer(&local, first);
+        assert!(local.dispatch_all(STAGE, [second].into_iter(), Instant::now()).is_empty());
+        assert_eq!(local.stages()[0].load(), (0, 0));
     }
 
     #[test]

@@ -1,1 +1,2 @@
-//! The wake-up protocol of `prime_server`, with loom's atomics in place of the standard library's. See `tests/wake.rs`.
+//! See `tests/`: each file of the library that has a protocol of its own atomics, with those of loom in place of the standard
+//! library's.
