@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use crate::answers::timed_out;
 use crate::cancellation::Cancellation;
 use crate::request::Head;
 use crate::transport::StageId;
@@ -96,7 +97,7 @@ pub struct Cancelled {
 impl IntoResponse for Cancelled {
     fn into_response(self) -> Response {
         match self.reason {
-            Reason::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "the deadline has passed\n").into_response(),
+            Reason::TimedOut => timed_out(),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "the request was cancelled\n").into_response(),
         }
     }

@@ -77,6 +77,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod answers;
 mod balancer;
 mod cancellation;
 mod context;
@@ -89,6 +90,7 @@ mod loopback;
 mod message;
 mod metrics;
 mod outcome;
+mod panics;
 mod pipeline;
 mod request;
 mod response;

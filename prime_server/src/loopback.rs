@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{EventfdFlags, eventfd};
@@ -19,7 +20,7 @@ pub(crate) enum Note {
     /// A stage answers.
     Reply(RequestId, Reply),
     /// A client in this process asks.
-    Submit { request: Request, token: u64, answer: Sender<Response> },
+    Submit { request: Request, token: u64, answer: Sender<Response>, place: Place },
     /// The client of that token does not wait any more.
     Abandon { token: u64 },
     /// A stage's balancer has an event sooner than the front end plans to look.
@@ -30,6 +31,24 @@ pub(crate) enum Note {
     Drain,
     /// End now; what is in flight is answered 503.
     Stop,
+}
+
+/// A place among the requests that clients in this process have sent and the front end has not looked at yet.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// Takes one of `places`, if fewer are `taken`.
+    pub(crate) fn take(taken: &Arc<AtomicUsize>, places: usize) -> Option<Self> {
+        let place = Self(Arc::clone(taken));
+        (taken.fetch_add(1, Ordering::Relaxed) < places).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The sending side: any thread's.
@@ -56,7 +75,7 @@ struct Bell {
 pub(crate) fn loopback() -> io::Result<(Loopback, Inbox)> {
     let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let bell = Arc::new(Bell { flag: WakeFlag::new(), event });
-    // Unbounded, but never longer than the requests in flight and what a stage streams within its window.
+    // Unbounded, but never longer than the requests in flight and those that have a place.
     let (sender, receiver) = crossbeam_channel::unbounded();
     Ok((Loopback { notes: sender, bell: Arc::clone(&bell) }, Inbox { notes: receiver, bell }))
 }

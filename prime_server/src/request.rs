@@ -321,10 +321,11 @@ impl Message for Request {
             Err(error) => return Err(CodecError::decode::<Self>(error)),
         };
         let method = wire.method.parse().map_err(CodecError::decode::<Self>)?;
-        let mut headers = HeaderMap::with_capacity(wire.headers.len());
+        let mut headers = HeaderMap::new();
         for (name, value) in wire.headers {
             let name = header::HeaderName::try_from(name).map_err(CodecError::decode::<Self>)?;
-            headers.append(name, header::HeaderValue::from_bytes(value).map_err(CodecError::decode::<Self>)?);
+            let value = header::HeaderValue::from_bytes(value).map_err(CodecError::decode::<Self>)?;
+            headers.try_append(name, value).map_err(CodecError::decode::<Self>)?;
         }
         let version = if wire.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
         let head = Head::new(method, wire.target, version, headers);
@@ -356,6 +357,14 @@ mod tests {
         assert_eq!(parts("http://host?x"), both("/", "x"));
         assert_eq!(parts("http://host:80/a?b"), both("/a", "b"));
         assert_eq!(parts("*"), path("*"));
+    }
+
+    #[test]
+    fn more_headers_than_a_map_can_hold_are_refused() {
+        let names: Vec<String> = (0..40_000).map(|n| format!("n{n}")).collect();
+        let headers = names.iter().map(|name| (name.as_str(), &b"b"[..])).collect();
+        let wire = Wire { method: "GET", target: "/", http_10: false, headers, params: Vec::new(), body: b"" };
+        assert!(Request::decode(codec::to_postcard(&wire).unwrap()).is_err());
     }
 
     proptest! {

@@ -8,6 +8,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
+use crate::answers;
+
 /// An answer: an [`http::Response`] whose body is a [`Body`].
 pub type Response<B = Body> = http::Response<B>;
 
@@ -128,9 +130,8 @@ pub(crate) enum Reply {
 /// ```
 ///
 /// An answer whose status allows no body (204, 205, 304) is sent without the one it was given; an interim status (1xx) is no
-/// answer, and becomes 500. `content-length`,
-/// `transfer-encoding` and `connection` are the front end's to say: what a stage sets of them is left out, except that
-/// `connection: close` closes the connection after the answer.
+/// answer, and becomes 500. `content-length`, `transfer-encoding` and `connection` are the front end's to say: what a stage
+/// sets of them is left out, except that `connection: close` closes the connection after the answer.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an answer",
     label = "cannot be made a response",
@@ -230,16 +231,28 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Ok(bytes) => with_type(JSON, bytes),
             Err(error) => {
                 tracing::error!(%error, r#type = std::any::type_name::<T>(), "an answer cannot be written as JSON");
-                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+                failed()
             }
         }
     }
 }
 
+/// Marks a 500 that stands for an answer that could not be made, whatever status the stage meant it to have.
+#[derive(Clone, Copy, Debug)]
+struct Failed;
+
+fn failed() -> Response {
+    let mut response = answers::failed();
+    response.extensions_mut().insert(Failed);
+    response
+}
+
 impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
     fn into_response(self) -> Response {
         let mut response = self.1.into_response();
-        *response.status_mut() = self.0;
+        if response.extensions().get::<Failed>().is_none() {
+            *response.status_mut() = self.0;
+        }
         response
     }
 }
@@ -270,7 +283,7 @@ where
                 Ok((name, value)) => _ = response.headers_mut().insert(name, value),
                 Err(error) => {
                     tracing::error!(error, "a stage answered with a header that cannot be sent");
-                    return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                    return failed();
                 }
             }
         }
@@ -285,12 +298,7 @@ where
 {
     fn into_response(self) -> Response {
         let (status, headers, body) = self;
-        let mut response = (headers, body).into_response();
-        // A header that cannot be sent has made a 500 of it, and that stays.
-        if response.status() != StatusCode::INTERNAL_SERVER_ERROR {
-            *response.status_mut() = status;
-        }
-        response
+        (status, (headers, body)).into_response()
     }
 }
 
@@ -338,6 +346,12 @@ mod tests {
     #[test]
     fn what_is_no_json_answers_500() {
         let keyed = std::collections::HashMap::from([((1, 2), 3)]);
-        assert_eq!(Json(keyed).into_response().status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(Json(&keyed).into_response().status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let created = (StatusCode::CREATED, Json(&keyed)).into_response();
+        assert_eq!(created.status(), StatusCode::INTERNAL_SERVER_ERROR, "not a 201 of nothing");
+        let nested = (StatusCode::OK, ([("bad name", "x")], "made")).into_response();
+        assert_eq!(nested.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let over = (StatusCode::CREATED, [("etag", "x")], StatusCode::INTERNAL_SERVER_ERROR).into_response();
+        assert_eq!(over.status(), StatusCode::CREATED, "a status of the stage's own gives way");
     }
 }

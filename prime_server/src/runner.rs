@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-
+use crate::answers;
 use crate::context::Context;
 use crate::transport::Payload;
-use crate::{IntoResponse, Run, StartError, Step};
+use crate::{Run, StartError, Step};
 
 /// A job while it runs.
 pub(crate) struct Job {
@@ -47,7 +46,7 @@ impl<S: Run> Runner for Single<S> {
                 Ok(input) => (self.resolve)(self.stage.run(input, &job.context)),
                 Err(error) => {
                     tracing::error!(%error, request = %job.context.id(), "a job could not be read");
-                    Step::Answer(StatusCode::INTERNAL_SERVER_ERROR.into_response())
+                    Step::Answer(answers::failed())
                 }
             });
         }

@@ -1,21 +1,20 @@
 //! A worker: one thread, one stage instance, one job at a time. Next, run, resolve, dispatch or answer.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use http::StatusCode;
 
+use crate::answers;
 use crate::balancer::WorkerId;
-use crate::context::Context;
+use crate::context::{Context, Reason};
 use crate::metrics::{Ended, StageMetrics};
+use crate::panics::caught;
 use crate::response::Reply;
 use crate::runner::{Job, Runner, RunnerFactory};
 use crate::transport::{Envelope, Local, LocalSource, Next, Rejected, Source, StageId, Transport};
-use crate::{IntoResponse, Response, StartError, Step};
+use crate::{Response, StartError, Step};
 
 /// The first pause between two attempts to construct a stage again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -32,11 +31,15 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<StageMetrics>,
 }
 
-/// What became of a job's run.
-enum Ran {
-    Finished,
-    /// The stage cannot be trusted any more.
-    Panicked,
+/// How a worker goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// With the next job.
+    Next,
+    /// The stage has panicked and cannot be trusted any more.
+    Rebuild,
+    /// No job will come any more.
+    End,
 }
 
 impl Worker {
@@ -57,11 +60,14 @@ impl Worker {
         loop {
             // What escapes is a panic outside of a job's run, such as in the drop of a message: the source is dropped
             // with the job that it had, and that answers.
-            let drained = catch_unwind(AssertUnwindSafe(|| self.work(&mut runner)));
-            if drained.unwrap_or(false) {
+            let then = caught(|| self.work(&mut runner)).unwrap_or_else(|panic| {
+                tracing::error!(stage = self.metrics.stage(), panic, "a worker panicked outside of its stage");
+                Then::Rebuild
+            });
+            let _ = caught(|| drop(runner));
+            if then == Then::End {
                 return;
             }
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(runner)));
             match self.rebuild() {
                 Some(rebuilt) => runner = rebuilt,
                 None => return,
@@ -69,46 +75,49 @@ impl Worker {
         }
     }
 
-    /// Works until no job will come (true), or until the stage must be made anew (false).
-    fn work(&self, runner: &mut Box<dyn Runner>) -> bool {
+    /// Works until no job will come, or until the stage must be made anew.
+    fn work(&self, runner: &mut Box<dyn Runner>) -> Then {
         let mut source = self.transport.source(self.stage, self.id);
         loop {
-            let job = match source.next() {
-                Next::Job(job) => job,
-                Next::Drained => return true,
+            let then = match source.next() {
+                Next::Job(job) => self.job(runner.as_mut(), job, &mut source),
+                Next::Drained => Then::End,
             };
-            let ran = self.job(runner.as_mut(), job, &mut source);
-            if matches!(ran, Ran::Panicked) || catch_unwind(AssertUnwindSafe(|| runner.reset())).is_err() {
-                return false;
+            if then != Then::Next {
+                return then;
+            }
+            if let Err(panic) = caught(|| runner.reset()) {
+                tracing::error!(stage = self.metrics.stage(), panic, "a stage panicked in its reset");
+                return Then::Rebuild;
             }
         }
     }
 
-    fn job(&self, runner: &mut dyn Runner, envelope: Envelope, source: &mut LocalSource) -> Ran {
+    fn job(&self, runner: &mut dyn Runner, envelope: Envelope, source: &mut LocalSource) -> Then {
         let Envelope { context, payload, queued, .. } = envelope;
         if let Some(reason) = context.ticket.cancelled() {
             self.metrics.ended(Ended::Cancelled(reason));
             source.done();
-            return Ran::Finished;
+            return Then::Next;
         }
         let started = Instant::now();
         self.metrics.waited(started.saturating_duration_since(queued));
         let mut job = Job::new(context, payload);
-        let ran = catch_unwind(AssertUnwindSafe(|| runner.run(std::slice::from_mut(&mut job))));
+        let ran = caught(|| runner.run(std::slice::from_mut(&mut job)));
         let now = Instant::now();
         self.metrics.ran(now.saturating_duration_since(started));
         let Job { context, step, .. } = job;
         match (&ran, step) {
             (Ok(()), Some(step)) => self.resolve(context, step, now),
-            (Ok(()), None) => self.answer(&context, StatusCode::INTERNAL_SERVER_ERROR.into_response(), Ended::Answered),
+            (Ok(()), None) => self.answer(&context, answers::failed(), Ended::Answered),
             (Err(panic), _) => {
-                let (stage, request, panic) = (self.metrics.stage(), context.ticket.id, message(panic.as_ref()));
+                let (stage, request) = (self.metrics.stage(), context.ticket.id);
                 tracing::error!(stage, %request, panic, "a stage panicked");
-                self.answer(&context, StatusCode::INTERNAL_SERVER_ERROR.into_response(), Ended::Panicked);
+                self.answer(&context, answers::failed(), Ended::Panicked);
             }
         }
         source.done();
-        if ran.is_ok() { Ran::Finished } else { Ran::Panicked }
+        if ran.is_ok() { Then::Next } else { Then::Rebuild }
     }
 
     fn resolve(&self, context: Context, step: Step, now: Instant) {
@@ -117,17 +126,23 @@ impl Worker {
             Step::Send { route, payload } => (route, payload),
         };
         if context.hops >= self.max_hops {
-            let answer = (StatusCode::LOOP_DETECTED, "the request made too many hops\n").into_response();
-            return self.answer(&context, answer, Ended::HopLimit);
+            return self.answer(&context, answers::too_many_hops(), Ended::HopLimit);
         }
-        let job = Envelope::new(Context { hops: context.hops + 1, attempt: 1, ..context }, payload, now);
-        let (job, sentence) = match self.transport.dispatch(self.routes[route], job, now) {
-            Ok(()) => return self.metrics.ended(Ended::Forwarded),
-            Err(Rejected::Full(job)) => (job, "the queue of the next stage is full\n"),
-            Err(Rejected::Gone(job)) => (job, "the server is shutting down\n"),
+        let Some(next) = self.routes.get(route) else {
+            tracing::error!(
+                stage = self.metrics.stage(),
+                route,
+                "an outcome names a route that its stage does not have"
+            );
+            return self.answer(&context, answers::failed(), Ended::Answered);
         };
-        let answer = (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], sentence).into_response();
-        self.answer(&job.context, answer, Ended::QueueFull);
+        let job = Envelope::new(Context { hops: context.hops + 1, attempt: 1, ..context }, payload, now);
+        let (job, ended, sentence) = match self.transport.dispatch(*next, job, now) {
+            Ok(()) => return self.metrics.ended(Ended::Forwarded),
+            Err(Rejected::Full(job)) => (job, Ended::QueueFull, "the queue of the next stage is full\n"),
+            Err(Rejected::Gone(job)) => (job, Ended::Cancelled(Reason::ShuttingDown), answers::SHUTTING_DOWN),
+        };
+        self.answer(&job.context, answers::unavailable(sentence), ended);
     }
 
     /// Counts before it answers, so that whoever has the answer finds it counted.
@@ -137,12 +152,8 @@ impl Worker {
     }
 
     fn construct(&self) -> Result<Box<dyn Runner>, StartError> {
-        catch_unwind(AssertUnwindSafe(|| (self.factory)())).unwrap_or_else(|panic| {
-            Err(StartError::ConstructPanicked {
-                stage: self.metrics.stage(),
-                message: message(panic.as_ref()).to_owned(),
-            })
-        })
+        caught(|| (self.factory)())
+            .unwrap_or_else(|message| Err(StartError::ConstructPanicked { stage: self.metrics.stage(), message }))
     }
 
     /// Constructs the stage again, however often it takes. `None` once nothing is left to do.
@@ -160,10 +171,4 @@ impl Worker {
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
-}
-
-/// What a panic said, if it said it in words.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
-    let words = panic.downcast_ref::<&str>().copied();
-    words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }

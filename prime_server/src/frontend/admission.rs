@@ -1,5 +1,6 @@
 //! Admission control: who is in flight, and until when.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct Admission {
     in_flight: Slab<InFlight>,
+    /// The requests of clients in this process, by their tokens.
+    of_clients: HashMap<u64, RequestId>,
     deadlines: Deadlines<RequestId>,
     permits: usize,
     time_limit: Duration,
@@ -40,7 +43,15 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(permits: usize, time_limit: Duration) -> Self {
-        Self { in_flight: Slab::new(), deadlines: Deadlines::new(), permits, time_limit, generation: 0, held: 0 }
+        Self {
+            in_flight: Slab::new(),
+            of_clients: HashMap::new(),
+            deadlines: Deadlines::new(),
+            permits,
+            time_limit,
+            generation: 0,
+            held: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,6 +74,9 @@ impl Admission {
         let id = RequestId { key: vacant.key() as u32, generation: self.generation };
         let ticket = Ticket::new(id, request.shared_head(), now + self.time_limit);
         let held = request.held();
+        if let Origin::Client { token, .. } = origin {
+            self.of_clients.insert(token, id);
+        }
         vacant.insert(InFlight { ticket: Arc::clone(&ticket), origin, held });
         self.deadlines.insert(ticket.deadline, id);
         self.held += held;
@@ -93,6 +107,9 @@ impl Admission {
         self.get(id)?;
         let ended = self.in_flight.remove(id.key as usize);
         self.held -= ended.held;
+        if let Origin::Client { token, .. } = ended.origin {
+            self.of_clients.remove(&token);
+        }
         Some(ended)
     }
 
@@ -102,9 +119,10 @@ impl Admission {
         self.deadlines.next(|id| is_live(in_flight, id))
     }
 
-    /// The first for which `wanted` holds.
-    pub(super) fn find(&self, wanted: impl Fn(&InFlight) -> bool) -> Option<RequestId> {
-        self.in_flight.iter().find(|(_, there)| wanted(there)).map(|(_, there)| there.ticket.id)
+    /// Ends the request of the client of that token.
+    pub(super) fn abandon(&mut self, token: u64) -> Option<InFlight> {
+        let id = *self.of_clients.get(&token)?;
+        self.finish(id)
     }
 
     pub(super) fn ids(&self) -> Vec<RequestId> {

@@ -1,8 +1,11 @@
 //! The door: which stage a request goes to, or what it is answered without waking a worker.
 
+use std::str::Utf8Error;
+
 use http::{HeaderValue, Method, StatusCode, header};
 use matchit::{InsertError, MatchError, Router};
 
+use crate::http1::is_known;
 use crate::request::Head;
 use crate::transport::StageId;
 use crate::{IntoResponse, Response, StartError};
@@ -68,8 +71,12 @@ impl Door {
                 patterns.len() - 1
             });
             let targets = &mut patterns[at].1;
-            if targets.iter().any(|(taken, _)| *taken == method) {
-                return Err(StartError::Route { method, pattern, problem: "it is there twice".to_owned() });
+            let twice = targets.iter().any(|(taken, _)| *taken == method).then_some("it is there twice");
+            let unknown = (!is_known(&method)).then_some(
+                "a request of this method is answered 501; GET, HEAD, POST, PUT, DELETE, OPTIONS and PATCH can have routes",
+            );
+            if let Some(problem) = twice.or(unknown) {
+                return Err(StartError::Route { method, pattern, problem: problem.to_owned() });
             }
             targets.push((method, target));
         }
@@ -103,8 +110,14 @@ impl Door {
             target(head.method()).or_else(|| (*head.method() == Method::HEAD).then(|| target(&Method::GET))?);
         match target {
             Some(Target::Stage(stage)) => {
-                let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-                Way::Stage(stage, found.params.iter().map(|(name, value)| (name.to_owned(), decode(value))).collect())
+                let decoded = found.params.iter().map(|(name, value)| {
+                    let value = percent_encoding::percent_decode_str(value).decode_utf8()?;
+                    Ok((name.to_owned(), value.into_owned()))
+                });
+                match decoded.collect::<Result<_, Utf8Error>>() {
+                    Ok(params) => Way::Stage(stage, params),
+                    Err(_) => Way::Refused((StatusCode::BAD_REQUEST, "the path is not UTF-8\n").into_response()),
+                }
             }
             Some(Target::Health) => Way::Health,
             Some(Target::Metrics) => Way::Metrics,

@@ -110,14 +110,24 @@ impl StreamListener {
         self.unsure = true;
         let mut id = [0; 5];
         id[1..].copy_from_slice(&peer.0.to_be_bytes());
-        match self.socket.send(&id[..], zmq::SNDMORE | zmq::DONTWAIT) {
+        match uninterrupted(|| self.socket.send(&id[..], zmq::SNDMORE | zmq::DONTWAIT)) {
             Ok(()) => {}
             Err(zmq::Error::EAGAIN) => return Sent::Blocked,
             Err(_) => return Sent::Gone,
         }
-        match self.socket.send(bytes, zmq::DONTWAIT) {
+        match uninterrupted(|| self.socket.send(bytes, zmq::DONTWAIT)) {
             Ok(()) => Sent::All,
             Err(_) => Sent::Gone,
+        }
+    }
+}
+
+/// Tries again what a signal interrupted. An id without its bytes would have the next connection's id taken for them.
+fn uninterrupted<T>(mut call: impl FnMut() -> zmq::Result<T>) -> zmq::Result<T> {
+    loop {
+        match call() {
+            Err(zmq::Error::EINTR) => {}
+            result => return result,
         }
     }
 }
@@ -164,16 +174,16 @@ impl Listener for StreamListener {
     }
 
     fn is_ready(&self) -> bool {
-        self.unsure && self.socket.get_events().is_ok_and(|events| events.contains(zmq::POLLIN))
+        self.unsure && uninterrupted(|| self.socket.get_events()).is_ok_and(|events| events.contains(zmq::POLLIN))
     }
 
     fn next(&mut self) -> Option<Event<'_>> {
-        if self.socket.recv(&mut self.peer, zmq::DONTWAIT).is_err() {
+        if uninterrupted(|| self.socket.recv(&mut self.peer, zmq::DONTWAIT)).is_err() {
             self.unsure = false;
             return None;
         }
         self.unsure = true;
-        self.socket.recv(&mut self.bytes, zmq::DONTWAIT).ok()?;
+        uninterrupted(|| self.socket.recv(&mut self.bytes, zmq::DONTWAIT)).ok()?;
         let id = self.peer.get(1..5).and_then(|id| id.try_into().ok())?;
         let peer = Peer(u32::from_be_bytes(id));
         Some(if self.bytes.is_empty() { Event::Toggled(peer) } else { Event::Bytes(peer, &self.bytes) })

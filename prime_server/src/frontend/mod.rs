@@ -25,9 +25,10 @@ pub(crate) use self::door::{Door, Route, Way};
 use self::listener::Event;
 pub(crate) use self::listener::{Listener, StreamListener};
 use self::phases::Phase;
-use self::requests::{HELD, unavailable};
+use self::requests::HELD;
 use self::sessions::Sessions;
 use crate::Request;
+use crate::answers::{SHUTTING_DOWN, unavailable};
 use crate::context::Reason;
 use crate::http1::{Arrival, Limits};
 use crate::loopback::{Inbox, Note};
@@ -46,6 +47,10 @@ pub(crate) struct Settings {
 
 /// Events and notes taken in one turn of the loop before what they led to is passed on.
 const BATCH: usize = 512;
+
+/// Connections above the limit that are told so at one time. Each of them stays open until its client has had time to read
+/// that; those above are closed at once, so that the process never runs out of descriptors.
+const REFUSALS: usize = 32;
 
 pub(crate) struct FrontEnd {
     settings: Settings,
@@ -105,7 +110,6 @@ impl FrontEnd {
                 self.sleep();
             }
         }
-        self.transport.close();
     }
 
     /// Does what there is to do. Returns whether there may be more of it already.
@@ -147,10 +151,14 @@ impl FrontEnd {
     }
 
     fn connected(&mut self, peer: listener::Peer) {
-        let full = self.sessions.len() >= self.settings.limits.connections;
+        let others = self.sessions.len();
+        let limit = self.settings.limits.connections;
         let key = self.sessions.open(peer);
         self.metrics.connections.inc();
-        if full {
+        if others >= limit + REFUSALS {
+            self.metrics.refused("connections");
+            self.end_after_last(key);
+        } else if others >= limit {
             self.refuse_session(key, "connections", "there are too many connections");
         }
     }
@@ -202,11 +210,11 @@ impl FrontEnd {
             let batch = self.accepted.extract_if(.., |(to, _)| *to == stage).map(|(_, job)| job);
             let refused = self.transport.dispatch_all(stage, batch, now);
             for rejected in refused {
-                let (job, sentence) = match rejected {
-                    Rejected::Full(job) => (job, "the queue is full\n"),
-                    Rejected::Gone(job) => (job, "the server is shutting down\n"),
+                let (job, reason, sentence) = match rejected {
+                    Rejected::Full(job) => (job, "queue_full", "the queue is full\n"),
+                    Rejected::Gone(job) => (job, "draining", SHUTTING_DOWN),
                 };
-                self.metrics.refused("queue_full");
+                self.metrics.refused(reason);
                 self.reply(job.context.ticket.id, Reply::Whole(unavailable(sentence)), now);
             }
         }
@@ -218,7 +226,10 @@ impl FrontEnd {
             let Ok(note) = self.inbox.notes.try_recv() else { return false };
             match note {
                 Note::Reply(id, reply) => self.reply(id, reply, now),
-                Note::Submit { request, token, answer } => self.accept(request, Origin::Client { token, answer }, now),
+                Note::Submit { request, token, answer, place } => {
+                    drop(place);
+                    self.accept(request, Origin::Client { token, answer }, now);
+                }
                 Note::Abandon { token } => self.abandoned(token),
                 Note::Plan(stage) => self.plans[stage.index()] = self.transport.planned(stage),
                 Note::Ready { known } => self.ready(&known),
@@ -261,6 +272,13 @@ impl FrontEnd {
         // EINTR ends the wait early, which does no harm.
         let _ = poll(&mut both[..count], timeout.as_ref());
         both[0].revents().contains(PollFlags::IN)
+    }
+}
+
+/// Without a front end there is nobody to work for, even where it ends with a panic.
+impl Drop for FrontEnd {
+    fn drop(&mut self) {
+        self.transport.close();
     }
 }
 

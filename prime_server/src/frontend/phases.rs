@@ -5,7 +5,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::FrontEnd;
-use super::requests::unavailable;
+use crate::answers::{SHUTTING_DOWN, unavailable};
 use crate::context::Reason;
 use crate::response::Reply;
 use crate::transport::Transport;
@@ -56,7 +56,7 @@ impl FrontEnd {
         for id in self.admission.ids() {
             if let Some(ended) = self.admission.finish(id) {
                 self.transport.cancel(&ended.ticket, Reason::ShuttingDown);
-                self.settle(ended, Reply::Whole(unavailable("the server is shutting down\n")), now);
+                self.settle(ended, Reply::Whole(unavailable(SHUTTING_DOWN)), now);
             }
         }
     }

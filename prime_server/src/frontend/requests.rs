@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use http::StatusCode;
-
 use super::FrontEnd;
 use super::admission::{InFlight, Origin};
 use super::door::Way;
 use super::phases::Phase;
+use crate::answers::{BUSY, SHUTTING_DOWN, unavailable};
 use crate::context::{Context, Reason, RequestId};
 use crate::metrics::Metrics;
 use crate::response::Reply;
@@ -31,7 +30,7 @@ impl FrontEnd {
         };
         if self.phase.is_ending() {
             self.metrics.refused("draining");
-            return self.answer(origin, unavailable("the server is shutting down\n"));
+            return self.answer(origin, unavailable(SHUTTING_DOWN));
         }
         if self.is_full(request.held()) {
             self.metrics.refused("held");
@@ -54,7 +53,7 @@ impl FrontEnd {
             }
             Err(origin) => {
                 self.metrics.refused("max_in_flight");
-                self.answer(origin, unavailable("the server is busy\n"));
+                self.answer(origin, unavailable(BUSY));
             }
         }
     }
@@ -126,8 +125,7 @@ impl FrontEnd {
 
     /// A client in this process does not wait any more.
     pub(super) fn abandoned(&mut self, token: u64) {
-        let by_token = |there: &InFlight| matches!(there.origin, Origin::Client { token: its, .. } if its == token);
-        if let Some(ended) = self.admission.find(by_token).and_then(|id| self.admission.finish(id)) {
+        if let Some(ended) = self.admission.abandon(token) {
             self.transport.cancel(&ended.ticket, Reason::Disconnected);
         }
     }
@@ -151,11 +149,3 @@ impl FrontEnd {
 }
 
 pub(super) const HELD: &str = "the server holds as much as it may\n";
-
-pub(super) fn unavailable(sentence: &'static str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], sentence).into_response()
-}
-
-pub(super) fn timed_out() -> Response {
-    (StatusCode::GATEWAY_TIMEOUT, "the deadline has passed\n").into_response()
-}

@@ -9,7 +9,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::listener::{Peer, Sent};
 use super::*;
 use crate::balancer::{Options, WorkerId};
-use crate::loopback::{Loopback, loopback};
+use crate::loopback::{Loopback, Place, loopback};
 use crate::transport::{LocalSource, LocalStage, Next, Source, Transport};
 use crate::{IntoResponse, Response};
 
@@ -167,9 +167,7 @@ fn statuses(text: &str) -> Vec<&str> {
 }
 
 fn unsent(bytes: usize) -> Limits {
-    let mut limits = Limits::default();
-    limits.unsent = bytes;
-    limits
+    Limits { unsent: bytes, ..Limits::default() }
 }
 
 #[test]
@@ -231,9 +229,7 @@ fn a_peer_that_could_not_be_told_the_end_is_told_later() {
 
 #[test]
 fn a_stop_answers_what_is_in_flight_and_takes_no_more() {
-    let mut limits = Limits::default();
-    limits.pipelined = 1;
-    let mut scene = Scene::new(limits);
+    let mut scene = Scene::new(Limits { pipelined: 1, ..Limits::default() });
     scene.event("").event([GET, GET].concat());
     scene.settle();
     scene.loopback.send(Note::Stop);
@@ -250,7 +246,8 @@ fn who_asks_in_process_after_a_stop_is_refused() {
     let mut scene = Scene::new(Limits::default());
     let (answer, pending) = crossbeam_channel::bounded(1);
     scene.loopback.send(Note::Stop);
-    scene.loopback.send(Note::Submit { request: Request::get("/"), token: 1, answer });
+    let place = Place::take(&Arc::default(), 1).unwrap();
+    scene.loopback.send(Note::Submit { request: Request::get("/"), token: 1, answer, place });
     scene.settle();
     assert_eq!(pending.try_recv().map(|response: Response| response.status().as_u16()), Ok(503));
     assert_eq!(scene.front_end.admission.len(), 0);

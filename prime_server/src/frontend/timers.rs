@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::FrontEnd;
 use super::phases::Phase;
-use super::requests::timed_out;
+use crate::answers::timed_out;
 use crate::balancer::Expired;
 use crate::context::Reason;
 use crate::response::Reply;

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// | [`pipelined`](Self::pipelined) | 64 requests | more is kept unparsed, up to `unparsed` |
 /// | [`unparsed`](Self::unparsed) | 64 KiB | what was accepted is answered, then close |
 /// | [`unsent`](Self::unsent) | 1 MiB | nothing more is parsed; four times it: close |
-/// | [`connections`](Self::connections) | 10,000, or 64 less than the process may open | 503, then close |
+/// | [`connections`](Self::connections) | 10,000, or 64 less than the process may open files | 503, then close |
 /// | [`take_answer`](Self::take_answer) | 30 s | close |
 /// | [`held`](Self::held) | 256 MiB | the connection that asks for more gets 503, then close |
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +39,9 @@ pub struct Limits {
     pub unparsed: usize,
     /// Bytes of one connection's answers that it has not taken yet.
     pub unsent: usize,
-    /// How long a client may take no byte of what it was sent.
+    /// How long a client may take no byte of what it was sent; at least a millisecond.
     pub take_answer: Duration,
-    /// Open connections.
+    /// Open connections; at most 64 less than the files that the process may open (`ulimit -n`).
     pub connections: usize,
     /// Bytes held for all connections together: request bytes until their request is answered, answers until they are
     /// handed to the kernel's queue.
@@ -54,12 +54,42 @@ pub(super) const MAX_HEADERS: usize = 100;
 /// The most bytes of a chunk-size line, extensions included (RFC 9112, 7.1.1: a recipient must limit them).
 pub(super) const MAX_CHUNK_LINE: usize = 256;
 
-/// Descriptors for everything but connections: ZeroMQ's own, logs, what stages open.
-const SPARE_DESCRIPTORS: u64 = 64;
+/// Descriptors for everything but connections: ZeroMQ's own, logs, what stages open, and connections that are being refused.
+const SPARE_DESCRIPTORS: usize = 64;
+
+/// How many connections the process has descriptors for.
+fn possible_connections() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS)
+}
+
+impl Limits {
+    /// Says what cannot work.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let wrong = [
+            (self.connections == 0, "`limits.connections` is 0, so that every client would be refused"),
+            (self.held == 0, "`limits.held` is 0, so that no request could be read"),
+            (self.take_answer.as_millis() == 0, "`limits.take_answer` is less than a millisecond"),
+        ];
+        wrong.iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, problem)| Err(problem))
+    }
+
+    /// Says how many connections are too many for the process. To be asked when it begins to listen.
+    pub(crate) fn check_descriptors(&self) -> Result<(), String> {
+        let possible = possible_connections();
+        if self.connections <= possible {
+            return Ok(());
+        }
+        Err(format!(
+            "`limits.connections` is {}, and the process may open too few files for more than {possible}: raise `ulimit -n` \
+             or lower the limit",
+            self.connections
+        ))
+    }
+}
 
 impl Default for Limits {
     fn default() -> Self {
-        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         Self {
             target: 8 << 10,
             head: 32 << 10,
@@ -68,7 +98,7 @@ impl Default for Limits {
             unparsed: 64 << 10,
             unsent: 1 << 20,
             take_answer: Duration::from_secs(30),
-            connections: descriptors.saturating_sub(SPARE_DESCRIPTORS).clamp(1, 10_000) as usize,
+            connections: possible_connections().clamp(1, 10_000),
             held: 256 << 20,
         }
     }

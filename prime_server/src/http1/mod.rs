@@ -18,7 +18,7 @@ mod parse;
 
 pub(crate) use connection::{Arrival, Connection};
 pub use limits::Limits;
-pub(crate) use parse::header_map;
+pub(crate) use parse::{header_map, is_known};
 
 use http::StatusCode;
 

@@ -133,6 +133,11 @@ fn refuse(error: httparse::Error) -> Reject {
     }
 }
 
+/// Whether a request of that method ever gets as far as a route.
+pub(crate) fn is_known(method: &Method) -> bool {
+    known_method(method.as_str()).is_ok()
+}
+
 /// RFC 9110, 9.1: a method that is not recognised is answered 501. CONNECT and TRACE make no sense here.
 fn known_method(method: &str) -> Result<Method, Reject> {
     Ok(match method {

@@ -272,11 +272,18 @@ impl<Out: 'static> Pipeline<Last<Out>> {
     /// Checks the whole.
     ///
     /// # Errors
-    /// [`StartError`]: two stages of one name, a malformed route, an option that cannot work.
+    /// [`StartError`]: two stages of one name, a malformed route, an option that cannot work, an outcome that leads on to other
+    /// stages.
     pub fn build(mut self) -> Result<Built, StartError>
     where
         Out: Outcome,
     {
+        let place = || format!("stage `{}` of pipeline `{}`", self.last.name, self.options.name);
+        require(
+            Out::ROUTES.is_empty(),
+            place,
+            "what it returns leads on to other stages, and the last stage of a pipeline can only answer",
+        )?;
         self.finished.push(self.last.finish(Out::resolve, Vec::new()));
         self.options.build(self.finished)
     }
@@ -324,6 +331,7 @@ impl PipelineOptions {
             "`max_in_flight` is more than 4294967295, the most that can be told apart",
         )?;
         require(!settings.deadline.is_zero(), place, "`deadline` is 0, so that no request could be answered in time")?;
+        settings.limits.check().or_else(|problem| require(false, place, problem))?;
         settings.deadline = settings.deadline.min(FOREVER);
         settings.drain_limit = settings.drain_limit.min(FOREVER);
         let entry = StageId(0);

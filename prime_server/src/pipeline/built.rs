@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::StatusCode;
-
 use super::running::Running;
+use crate::answers;
 use crate::context::{Context, RequestId, Ticket};
 use crate::frontend::{Door, Listener, Settings, StreamListener, Way};
 use crate::lifecycle::Caught;
@@ -86,7 +85,10 @@ impl Built {
     /// # Errors
     /// As [`serve`](Self::serve).
     pub fn start(&self, endpoint: &str) -> Result<Running, StartError> {
-        let listener: Box<dyn Listener> = Box::new(StreamListener::bind(endpoint, self.settings.limits.take_answer)?);
+        let limits = &self.settings.limits;
+        let too_many = |problem| StartError::Option { place: format!("pipeline `{}`", self.name), problem };
+        limits.check_descriptors().map_err(too_many)?;
+        let listener: Box<dyn Listener> = Box::new(StreamListener::bind(endpoint, limits.take_answer)?);
         Running::start(self, Some(listener))
     }
 
@@ -125,10 +127,13 @@ impl Built {
             (stage, payload) = match job.step {
                 Some(Step::Answer(response)) => return Ok(response),
                 Some(Step::Send { .. }) if job.context.hops >= self.max_hops => {
-                    return Ok((StatusCode::LOOP_DETECTED, "the request made too many hops\n").into_response());
+                    return Ok(answers::too_many_hops());
                 }
-                Some(Step::Send { route, payload }) => (definition.routes[route], payload),
-                None => return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+                Some(Step::Send { route, payload }) => match definition.routes.get(route) {
+                    Some(next) => (*next, payload),
+                    None => return Ok(answers::failed()),
+                },
+                None => return Ok(answers::failed()),
             };
             context = Context { hops: job.context.hops + 1, ..job.context };
         }

@@ -1,11 +1,12 @@
 //! Asking a running pipeline from within its process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_channel::Receiver;
 
-use crate::loopback::{Loopback, Note};
+use crate::answers::{BUSY, unavailable};
+use crate::loopback::{Loopback, Note, Place};
 use crate::{Request, Response};
 
 /// Sends requests to a pipeline of this process, without a socket; made by [`Running::client`](super::Running::client).
@@ -27,7 +28,22 @@ use crate::{Request, Response};
 #[derive(Clone, Debug)]
 pub struct Client {
     loopback: Loopback,
-    tokens: Arc<AtomicU64>,
+    clients: Arc<Clients>,
+}
+
+/// What the clients of one pipeline share.
+#[derive(Debug)]
+pub(super) struct Clients {
+    next_token: AtomicU64,
+    /// How many requests may wait for the front end to look at them, and how many do.
+    places: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Clients {
+    pub(super) fn new(max_in_flight: usize) -> Self {
+        Self { next_token: AtomicU64::new(0), places: max_in_flight, taken: Arc::default() }
+    }
 }
 
 /// The pipeline has stopped.
@@ -46,8 +62,8 @@ pub struct Pending {
 }
 
 impl Client {
-    pub(super) fn new(loopback: Loopback, tokens: Arc<AtomicU64>) -> Self {
-        Self { loopback, tokens }
+    pub(super) fn new(loopback: Loopback, clients: Arc<Clients>) -> Self {
+        Self { loopback, clients }
     }
 
     /// Sends a request, without waiting. Over the pipeline's `max_in_flight` the answer is 503, as for anybody.
@@ -55,9 +71,13 @@ impl Client {
     /// # Errors
     /// [`ClientError`], if the pipeline has stopped.
     pub fn send(&self, request: impl Into<Request>) -> Result<Pending, ClientError> {
-        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
+        let token = self.clients.next_token.fetch_add(1, Ordering::Relaxed);
         let (answer, waiting) = crossbeam_channel::bounded(1);
-        let sent = self.loopback.send(Note::Submit { request: request.into(), token, answer });
+        let Some(place) = Place::take(&self.clients.taken, self.clients.places) else {
+            let _ = answer.send(unavailable(BUSY));
+            return Ok(Pending { loopback: self.loopback.clone(), token, answer: waiting, waiting: false });
+        };
+        let sent = self.loopback.send(Note::Submit { request: request.into(), token, answer, place });
         let pending = Pending { loopback: self.loopback.clone(), token, answer: waiting, waiting: sent };
         if sent { Ok(pending) } else { Err(ClientError(())) }
     }
@@ -88,5 +108,24 @@ impl Drop for Pending {
         if self.waiting {
             self.loopback.send(Note::Abandon { token: self.token });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loopback::loopback;
+
+    #[test]
+    fn a_client_that_sends_faster_than_the_front_end_reads_is_answered_503() {
+        let (loopback, inbox) = loopback().unwrap();
+        let client = Client::new(loopback, Arc::new(Clients::new(2)));
+        let kept: Vec<_> = (0..2).map(|_| client.send(Request::get("/")).unwrap()).collect();
+        assert_eq!(client.call(Request::get("/")).unwrap().status(), 503);
+        assert_eq!(inbox.notes.len(), 2);
+        drop(inbox.notes.recv());
+        let third = client.send(Request::get("/")).unwrap();
+        assert_eq!(inbox.notes.len(), 2);
+        drop((kept, third));
     }
 }

@@ -2,15 +2,15 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::built::{Built, Definition};
-use super::client::Client;
+use super::client::{Client, Clients};
 use crate::StartError;
 use crate::balancer::{Options, WorkerId};
 use crate::error::BoxError;
@@ -54,7 +54,7 @@ pub struct Running {
     endpoint: Option<String>,
     loopback: Loopback,
     transport: Arc<Local>,
-    tokens: Arc<AtomicU64>,
+    clients: Arc<Clients>,
     front_end: Option<JoinHandle<()>>,
     /// Disconnected once the last worker has ended.
     workers: Receiver<Infallible>,
@@ -98,7 +98,7 @@ impl Running {
             endpoint,
             loopback,
             transport,
-            tokens: Arc::default(),
+            clients: Arc::new(Clients::new(built.settings.max_in_flight)),
             front_end: Some(front_end),
             workers,
         };
@@ -155,7 +155,7 @@ impl Running {
     /// A client of this pipeline within this process.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(self.loopback.clone(), Arc::clone(&self.tokens))
+        Client::new(self.loopback.clone(), Arc::clone(&self.clients))
     }
 
     /// What each stage has done so far, in the pipeline's order.
@@ -180,6 +180,9 @@ impl Running {
     }
 
     /// Drains, and waits until the pipeline has ended: as soon as it is idle, at the drain limit at the latest.
+    ///
+    /// # Panics
+    /// As [`wait`](Self::wait).
     pub fn stop(self) {
         self.drain();
         self.wait();
@@ -191,19 +194,25 @@ impl Running {
     }
 
     /// Waits until the pipeline has ended, by [`drain`](Self::drain) or [`abort`](Self::abort).
+    ///
+    /// # Panics
+    /// With the front end's panic, if it ended by one. No stage and no message can cause that, but an answer's body can: it may
+    /// be bytes of a type of yours, whose `drop` panics.
     pub fn wait(mut self) {
-        self.join();
+        if let Err(panic) = self.join() {
+            resume_unwind(panic);
+        }
     }
 
-    fn join(&mut self) {
-        if let Some(front_end) = self.front_end.take()
-            && front_end.join().is_err()
-        {
+    fn join(&mut self) -> thread::Result<()> {
+        let ended = self.front_end.take().map_or(Ok(()), JoinHandle::join);
+        if ended.is_err() {
             tracing::error!(pipeline = self.name, "the front end panicked");
         }
         if self.workers.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(pipeline = self.name, "workers are left behind that do not come back from their stage");
         }
+        ended
     }
 }
 
@@ -211,7 +220,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if self.front_end.is_some() {
             self.loopback.send(Note::Stop);
-            self.join();
+            let _ = self.join();
         }
     }
 }

@@ -1,18 +1,16 @@
 //! Stages in this process: each queue is a [`Balancer`] behind a mutex, each idle worker a parked thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
-
 use super::{Envelope, Next, Rejected, Source, StageId, Transport};
-use crate::IntoResponse;
+use crate::answers::worker_lost;
 use crate::balancer::{Balancer, Expired, Options, WorkerId};
 use crate::context::{Reason, RequestId, Ticket};
 use crate::loopback::{Loopback, Note};
 use crate::metrics::{Ended, StageMetrics};
+use crate::panics::caught;
 use crate::response::Reply;
 
 /// All stages of a pipeline, in this process.
@@ -56,8 +54,8 @@ impl LocalStage {
         if let Some(reason) = job.context.ticket.cancelled() {
             self.metrics.ended(Ended::Cancelled(reason));
         }
-        if catch_unwind(AssertUnwindSafe(|| drop(job))).is_err() {
-            tracing::error!(stage = self.metrics.stage(), "a message panicked when it was dropped");
+        if let Err(panic) = caught(|| drop(job)) {
+            tracing::error!(stage = self.metrics.stage(), panic, "a message panicked when it was dropped");
         }
     }
 
@@ -269,8 +267,7 @@ impl Drop for LocalSource {
         if let Some(lost) = lost {
             // The message went with the worker, so that even an idempotent stage has nothing left to try again.
             stage.metrics.ended(Ended::Lost);
-            let answer = (StatusCode::BAD_GATEWAY, "the worker was lost while it did the job\n").into_response();
-            self.local.reply(lost.id(), Reply::Whole(answer));
+            self.local.reply(lost.id(), Reply::Whole(worker_lost()));
         }
     }
 }
@@ -278,6 +275,8 @@ impl Drop for LocalSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::StatusCode;
+
     use crate::Request;
     use crate::context::Context;
     use crate::loopback::{Inbox, loopback};

@@ -1,6 +1,7 @@
 //! The door: routes, health, metrics, answered without waking a worker.
 
 use prime_server::prelude::*;
+use prime_server::{Limits, Outcome, Payload, Step};
 use support::{Client, Text, eventually, first, get, second, start};
 
 fn routed() -> Pipeline {
@@ -49,6 +50,7 @@ fn path_parameters_come_typed_and_decoded() {
     };
     let (_running, address) = start(&routed().stage_from(first(stage)).build().unwrap());
     assert_eq!(get(address, "/tile/7/a%2Fb%26c+d").text(), "7 a/b&c+d");
+    assert_eq!(get(address, "/tile/7/%ff").status, 400, "no text of another kind than the path has");
     let wrong = get(address, "/tile/300/x");
     assert_eq!(wrong.status, 400);
     assert!(wrong.text().contains("`z`"), "{}", wrong.text());
@@ -75,6 +77,7 @@ fn routes_that_cannot_work_are_refused_when_built() {
     assert!(built(route("a")).contains("starts with `/`"));
     assert!(built(route("/{")).contains("GET /{"));
     assert!(built(route("/healthz").health("/healthz")).contains("twice"));
+    assert!(built(Pipeline::new("wrong").route(Method::TRACE, "/")).contains("501"));
 }
 
 #[test]
@@ -86,6 +89,22 @@ fn options_that_cannot_work_are_refused_when_built() {
     assert!(error(Pipeline::new("p").stage_from(stage()).timeout(Duration::ZERO).build()).contains("504"));
     assert!(error(Pipeline::new("p").max_in_flight(0).stage_from(stage()).build()).contains("max_in_flight"));
     assert!(error(Pipeline::new("p").deadline(Duration::ZERO).stage_from(stage()).build()).contains("deadline"));
+    let pass = || second(|text: Text, _: &Context| text);
+    let twice = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| Text(String::new()))).stage_from(pass());
+    let twice = twice.stage_from(second(|text: Text, _: &Context| text.0)).build();
+    assert!(error(twice).contains("two stages named `second`"));
+    assert!(
+        error(Pipeline::new("p").stage_from(first(|_: Request, _: &Context| Onward)).build())
+            .contains("can only answer")
+    );
+    let limited = |set: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        set(&mut limits);
+        error(Pipeline::new("p").limits(limits).stage_from(stage()).build())
+    };
+    assert!(limited(|limits| limits.connections = 0).contains("limits.connections"));
+    assert!(limited(|limits| limits.held = 0).contains("limits.held"));
+    assert!(limited(|limits| limits.take_answer = Duration::from_micros(999)).contains("limits.take_answer"));
     let endless = Pipeline::new("p").deadline(Duration::MAX).drain_limit(Duration::MAX);
     let endless = endless.stage_from(stage()).timeout(Duration::MAX).build().unwrap();
     let (running, address) = start(&endless);
@@ -110,6 +129,44 @@ fn an_endpoint_that_cannot_be_listened_on_says_so() {
         let error = pipeline.start(endpoint).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(endpoint) && error.contains("tcp://127.0.0.1:8002"), "{error}");
     }
+}
+
+#[test]
+fn more_connections_than_the_process_may_open_files_are_refused_at_the_start() {
+    let mut limits = Limits::default();
+    limits.connections = usize::MAX;
+    let pipeline = Pipeline::new("p").limits(limits).stage_from(first(|_: Request, _: &Context| "x")).build().unwrap();
+    let error = pipeline.start("tcp://127.0.0.1:0").map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("ulimit -n"), "{error}");
+    pipeline.start_in_process().unwrap().stop();
+}
+
+/// An outcome that leads on to a stage.
+struct Onward;
+
+impl Outcome for Onward {
+    const ROUTES: &'static [&'static str] = &["next"];
+
+    fn resolve(self) -> Step {
+        Step::Send { route: 0, payload: Payload::new(Text(String::new())) }
+    }
+}
+
+/// As [`Onward`], without saying so.
+struct Astray;
+
+impl Outcome for Astray {
+    fn resolve(self) -> Step {
+        Onward.resolve()
+    }
+}
+
+#[test]
+fn an_outcome_that_names_no_route_of_its_stage_answers_500() {
+    let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| Astray)).build().unwrap();
+    assert_eq!(pipeline.test(Request::get("/")).unwrap().status(), 500);
+    let (_running, address) = start(&pipeline);
+    assert_eq!(get(address, "/").status, 500);
 }
 
 type Plain = support::First<fn(Request, &Context) -> &'static str>;

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use prime_server::prelude::*;
@@ -65,20 +66,32 @@ fn health_says_503_while_a_stage_is_constructed() {
 /// The `served` process, ended when the test ends.
 struct Served {
     child: Child,
+    output: BufReader<ChildStdout>,
     address: SocketAddr,
 }
 
 impl Served {
-    fn start(drain_limit_ms: u32) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_served"))
-            .arg(drain_limit_ms.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("tcp://").unwrap().parse().unwrap();
-        Self { child, address }
+    fn start(drain_limit_ms: u32, and_then: Option<&str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_served"));
+        command.arg(drain_limit_ms.to_string()).args(and_then).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let line = line(&mut output);
+        let address = line.strip_prefix("tcp://").unwrap().parse().unwrap();
+        Self { child, output, address }
+    }
+
+    /// What it says next.
+    fn says(&mut self) -> String {
+        line(&mut self.output)
+    }
+
+    /// Has a request in flight.
+    fn hold(&mut self) -> Client {
+        let mut client = Client::connect(self.address);
+        client.send_get("/hold");
+        assert_eq!(self.says(), "holding");
+        client
     }
 
     fn signal(&self, signal: Signal) {
@@ -104,18 +117,16 @@ impl Drop for Served {
     }
 }
 
-/// Has a request in flight: another that came after it on the same connection has been read.
-fn hold(address: SocketAddr) -> Client {
-    let mut client = Client::connect(address);
-    client.send_get("/hold");
-    assert_eq!(get(address, "/").text(), "done\n");
-    client
+fn line(output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line.trim().to_owned()
 }
 
 #[test]
 fn an_idle_process_ends_at_once() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut served = Served::start(600_000);
+        let mut served = Served::start(600_000, None);
         let mut client = Client::connect(served.address);
         assert_eq!(client.get("/").status, 200);
         served.signal(signal);
@@ -126,8 +137,8 @@ fn an_idle_process_ends_at_once() {
 
 #[test]
 fn at_the_drain_limit_the_rest_is_answered_503() {
-    let mut served = Served::start(200);
-    let mut client = hold(served.address);
+    let mut served = Served::start(200, None);
+    let mut client = served.hold();
     served.signal(Signal::TERM);
     let answer = client.read();
     assert!(answer.status == 503 && answer.closes(), "{answer:?}");
@@ -136,8 +147,8 @@ fn at_the_drain_limit_the_rest_is_answered_503() {
 
 #[test]
 fn a_second_signal_ends_the_process() {
-    let mut served = Served::start(600_000);
-    let mut client = hold(served.address);
+    let mut served = Served::start(600_000, None);
+    let mut client = served.hold();
     served.signal(Signal::TERM);
     eventually("it drains", || {
         let mut client = Client::connect(served.address);
@@ -146,6 +157,15 @@ fn a_second_signal_ends_the_process() {
     served.signal(Signal::TERM);
     assert_eq!(served.wait().code(), Some(128 + 15));
     assert!(client.is_closed());
+}
+
+#[test]
+fn after_serving_a_signal_does_what_it_does_by_default() {
+    let mut served = Served::start(600_000, Some("stay"));
+    served.signal(Signal::TERM);
+    assert_eq!(served.says(), "served");
+    served.signal(Signal::TERM);
+    assert_eq!(served.wait().signal(), Some(15));
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Rule 1: every accepted request gets exactly one answer, in its connection's order, whatever happens to its job.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use prime_server::prelude::*;
 use serde::{Deserialize, Serialize};
 use support::{Client, First, Gate, Text, eventually, first, get, second, start};
@@ -206,27 +208,59 @@ fn a_forward_to_a_full_queue_answers_503_from_there() {
 }
 
 #[test]
-fn an_answer_after_the_deadline_goes_to_nobody() {
-    let gate = Gate::new();
-    let pass = gate.clone();
-    let stage = move |request: Request, _: &Context| {
-        if request.head().path() == "/late" {
-            pass.pass();
+fn an_answer_that_nobody_waits_for_does_not_go_to_the_next() {
+    let (late, held) = (Gate::new(), Gate::new());
+    let gates = (late.clone(), held.clone());
+    let stage = move |request: Request, cx: &Context| {
+        match request.head().path() {
+            "/late" => {
+                while cx.check().is_ok() {
+                    std::thread::yield_now();
+                }
+                gates.0.pass();
+            }
+            _ => gates.1.pass(),
         }
         request.head().path().to_owned()
     };
-    let pipeline =
-        Pipeline::new("late").deadline(Duration::from_millis(50)).stage_from(first(stage)).workers(2).build().unwrap();
+    let pipeline = Pipeline::new("late").stage_from(first(stage)).workers(2).build().unwrap();
     let (running, address) = start(&pipeline);
+    let mut gone = Client::connect(address);
+    gone.send_get("/late");
+    eventually("the job runs", || running.stages()[0].running == 1);
+    drop(gone);
+    late.wait_for(1);
+    // This request takes the place that the other has left at the front end.
     let mut client = Client::connect(address);
-    assert_eq!(client.get("/late").status, 504);
-    // The late answer comes while another request has the same place.
-    gate.open();
-    eventually("the late job ends", || running.stages()[0].running == 0);
-    for _ in 0..10 {
-        let answer = client.get("/next");
-        assert!(answer.status == 504 || answer.text() == "/next", "{answer:?}");
+    client.send_get("/held");
+    held.wait_for(1);
+    late.open();
+    eventually("the late job ends", || running.stages()[0].running == 1);
+    held.open();
+    assert_eq!(client.read().text(), "/held");
+}
+
+/// An answer's body is the one thing of the user's that the front end drops.
+#[test]
+fn a_front_end_that_panics_ends_the_pipeline_with_its_panic() {
+    struct Bomb;
+    impl AsRef<[u8]> for Bomb {
+        fn as_ref(&self) -> &[u8] {
+            b"boom"
+        }
     }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let stage = |_: Request, _: &Context| Bytes::from_owner(Bomb);
+    let (running, address) = start(&Pipeline::new("bomb").stage_from(first(stage)).workers(1).build().unwrap());
+    let mut client = Client::connect(address);
+    client.send_get("/");
+    let ended = catch_unwind(AssertUnwindSafe(|| running.wait()));
+    assert_eq!(ended.unwrap_err().downcast_ref::<&str>(), Some(&"dropped"));
+    assert!(client.try_read().is_none());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The macros write nothing that cannot be written by hand: the pipeline of `functions.rs` once more, without them.
+//! The macros write nothing that cannot be written by hand: a pipeline as in `stages.rs` once more, without them.
 
 use prime_server::{
     Cancelled, CodecError, Construct, Context, Json, Message, Pipeline, QueryError, Request, Run, Schema, Shape, Stage,
