@@ -6,77 +6,96 @@ use super::FrontEnd;
 use super::listener::{Listener, Sent};
 use crate::context::Reason;
 
-/// How soon a connection that took nothing is tried again.
-const RETRY: Duration = Duration::from_millis(5);
-
 /// How long a client may go on sending after it was told that nothing more is read.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Over this many times the limit of unsent bytes, a connection that takes none is closed. Below, it is only not read from.
-const UNSENT_FACTOR: usize = 4;
+/// The most bytes sent in one message. What a listener queues is counted in messages, so this bounds it.
+pub(super) const SLICE: usize = 16 << 10;
+
+/// What became of a session's bytes.
+enum Flushed {
+    All,
+    Some,
+    None,
+    Gone,
+}
 
 impl FrontEnd {
-    /// Sends what there is to send, all of a connection's in one message.
+    /// Sends what there is to send, all of a connection's together.
     pub(super) fn flush(&mut self, now: Instant) {
         let Some(mut listener) = self.listener.take() else { return };
         while let Some((key, session)) = self.sessions.next_to_flush() {
             let peer = session.peer;
-            if !session.connection.out().is_empty() {
-                match listener.send(peer, session.connection.out()) {
-                    Sent::All => session.connection.sent(),
-                    Sent::Gone => {
-                        self.end_session(key, Reason::Disconnected);
-                        continue;
-                    }
-                    Sent::Blocked => {
-                        let too_much = session.connection.out().len() > UNSENT_FACTOR * self.settings.limits.unsent;
-                        self.retry_at.get_or_insert(now + RETRY);
-                        if too_much {
-                            self.end_session(key, Reason::SlowReader);
-                            self.sessions.doomed.insert(peer);
-                        } else {
-                            self.sessions.blocked.push(key);
-                        }
-                        continue;
-                    }
+            let mut sent = 0;
+            let flushed = loop {
+                let rest = &session.connection.out()[sent..];
+                let slice = &rest[..rest.len().min(SLICE)];
+                if slice.is_empty() {
+                    break Flushed::All;
                 }
-            }
-            if !session.connection.is_ended() {
-                self.take_arrivals(key, now);
-            } else if session.connection.is_cut_off() {
-                self.sessions.linger(key, now + LINGER);
-            } else {
-                self.close(key, listener.as_mut(), now);
+                match listener.send(peer, slice) {
+                    Sent::All => sent += slice.len(),
+                    Sent::Blocked if sent == 0 => break Flushed::None,
+                    Sent::Blocked => break Flushed::Some,
+                    Sent::Gone => break Flushed::Gone,
+                }
+            };
+            session.connection.sent(sent);
+            match flushed {
+                Flushed::All => self.flushed(key, listener.as_mut(), now),
+                Flushed::Some => self.blocked(key, true, listener.as_mut(), now),
+                Flushed::None => self.blocked(key, false, listener.as_mut(), now),
+                Flushed::Gone => self.end_session(key, Reason::Disconnected),
             }
         }
         self.listener = Some(listener);
     }
 
-    /// Ends a session and closes its connection, now or as soon as there is room for it.
-    fn close(&mut self, key: usize, listener: &mut dyn Listener, now: Instant) {
-        let Some(peer) = self.sessions.get_mut(key).map(|session| session.peer) else { return };
-        self.end_session(key, Reason::Disconnected);
-        if listener.close(peer) == Sent::Blocked {
-            self.retry_at.get_or_insert(now + RETRY);
-            self.sessions.doomed.insert(peer);
+    /// All that a session had to say is on its way.
+    fn flushed(&mut self, key: usize, listener: &mut dyn Listener, now: Instant) {
+        self.sessions.unblock(key);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if !session.connection.is_ended() {
+            self.take_arrivals(key, now);
+            self.sessions.expect(key, now, &self.settings.limits);
+        } else if session.connection.is_cut_off() {
+            self.sessions.linger(key, now + LINGER, &self.settings.limits);
+        } else {
+            self.close(key, Reason::Disconnected, listener, now);
         }
     }
 
-    /// Closes the connections whose clients have had time to notice that nothing more is read.
-    pub(super) fn close_lingering(&mut self, now: Instant) {
-        let Some(mut listener) = self.listener.take() else { return };
-        while let Some(key) = self.sessions.lingered(now) {
-            self.close(key, listener.as_mut(), now);
+    /// A session takes no more for the moment. For too long, or with too much behind it, it is let go.
+    fn blocked(&mut self, key: usize, took_some: bool, listener: &mut dyn Listener, now: Instant) {
+        let limits = &self.settings.limits;
+        self.sessions.block(key, took_some, now, limits);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let is_over = session.blocked.as_ref().is_some_and(|blocked| blocked.is_over(limits.take_answer, now));
+        if is_over || session.connection.has_too_much(limits) {
+            self.close(key, Reason::SlowReader, listener, now);
         }
+    }
+
+    /// Ends a session and closes its connection, now or as soon as there is room for it.
+    fn close(&mut self, key: usize, why: Reason, listener: &mut dyn Listener, now: Instant) {
+        let Some(peer) = self.sessions.get_mut(key).map(|session| session.peer) else { return };
+        self.end_session(key, why);
+        if listener.close(peer) == Sent::Blocked {
+            self.sessions.doomed.insert(peer, now);
+        }
+    }
+
+    /// Closes a session whose client has had time to notice that nothing more is read.
+    pub(super) fn close_lingering(&mut self, key: usize, now: Instant) {
+        let Some(mut listener) = self.listener.take() else { return };
+        self.close(key, Reason::Disconnected, listener.as_mut(), now);
         self.listener = Some(listener);
     }
 
     /// Tries again to close the connections that had no room for it. Those that libzmq has given up meanwhile are gone.
     pub(super) fn close_doomed(&mut self, now: Instant) {
-        let Some(listener) = &mut self.listener else { return };
-        self.sessions.doomed.retain(|peer| listener.close(*peer) == Sent::Blocked);
-        if !self.sessions.doomed.is_empty() {
-            self.retry_at.get_or_insert(now + RETRY);
+        if let Some(listener) = &mut self.listener {
+            self.sessions.doomed.retry(now, |peer| listener.close(peer) == Sent::Blocked);
         }
     }
 }

@@ -61,8 +61,13 @@ pub(crate) struct StreamListener {
     unsure: bool,
 }
 
-/// How many sends libzmq queues for one connection before it says that the peer does not read.
-const SEND_QUEUE: i32 = 64;
+/// How many messages libzmq queues for one connection before it says that the peer does not read. With the front end's slices
+/// of 16 KiB that is 512 KiB.
+const SEND_QUEUE: i32 = 32;
+
+/// How many messages of one connection libzmq receives ahead of the front end, of up to 8 KiB; the kernel's buffers hold back
+/// the rest.
+const RECEIVE_QUEUE: i32 = 64;
 
 /// Connections that the kernel completes before libzmq accepts them.
 const BACKLOG: i32 = 4096;
@@ -81,8 +86,7 @@ impl StreamListener {
         let open = || -> zmq::Result<zmq::Socket> {
             let mut socket = context.socket(zmq::STREAM)?;
             socket.set_sndhwm(SEND_QUEUE)?;
-            // What the front end has not looked at yet; the kernel's buffers hold back the rest.
-            socket.set_rcvhwm(SEND_QUEUE)?;
+            socket.set_rcvhwm(RECEIVE_QUEUE)?;
             socket.set_linger(LINGER_MS)?;
             socket.set_backlog(BACKLOG)?;
             socket.set_ipv6(endpoint.contains('['))?;

@@ -11,6 +11,7 @@ mod listener;
 mod phases;
 mod requests;
 mod sessions;
+mod timeouts;
 mod timers;
 
 use std::sync::Arc;
@@ -65,8 +66,6 @@ pub(crate) struct FrontEnd {
     phase: Phase,
     /// When each stage's balancer wants to be asked about its timeouts.
     plans: Vec<Option<Instant>>,
-    /// When the blocked connections are tried again.
-    retry_at: Option<Instant>,
     arrivals: Vec<Arrival>,
     /// Accepted and not yet handed over, each with its entry stage.
     accepted: Vec<(StageId, Envelope)>,
@@ -90,10 +89,9 @@ impl FrontEnd {
             transport,
             inbox,
             metrics,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(),
             clock: Clock::new(),
             phase: Phase::Starting,
-            retry_at: None,
             arrivals: Vec::new(),
             accepted: Vec::new(),
         }
@@ -141,8 +139,8 @@ impl FrontEnd {
                 }
                 Event::Toggled(peer) => match self.sessions.key(peer) {
                     Some(key) => self.end_session(key, Reason::Disconnected),
-                    None if self.sessions.doomed.remove(&peer) => {}
-                    None => self.connected(peer),
+                    None if self.sessions.doomed.remove(peer) => {}
+                    None => self.connected(peer, now),
                 },
             }
         }
@@ -150,17 +148,18 @@ impl FrontEnd {
         left == 0
     }
 
-    fn connected(&mut self, peer: listener::Peer) {
+    fn connected(&mut self, peer: listener::Peer, now: Instant) {
         let others = self.sessions.len();
         let limit = self.settings.limits.connections;
-        let key = self.sessions.open(peer);
+        let key = self.sessions.open(peer, now);
         self.metrics.connections.inc();
         if others >= limit + REFUSALS {
             self.metrics.refused("connections");
             self.end_after_last(key);
         } else if others >= limit {
-            self.refuse_session(key, "connections", "there are too many connections");
+            self.refuse_session(key, StatusCode::SERVICE_UNAVAILABLE, "connections", "there are too many connections");
         }
+        self.sessions.set_alarm(key, &self.settings.limits);
     }
 
     fn bytes(&mut self, key: usize, bytes: &[u8], now: Instant) {
@@ -168,8 +167,9 @@ impl FrontEnd {
         session.connection.receive(bytes, &self.settings.limits, self.clock.date(), &mut self.arrivals);
         self.take_arrivals(key, now);
         if self.is_full(0) && self.sessions.get_mut(key).is_some_and(|session| session.connection.is_receiving()) {
-            self.refuse_session(key, "held", HELD);
+            self.refuse_session(key, StatusCode::SERVICE_UNAVAILABLE, "held", HELD);
         }
+        self.sessions.expect(key, now, &self.settings.limits);
     }
 
     /// Whether that many bytes more would be more than all clients together may make the front end hold.
@@ -177,10 +177,10 @@ impl FrontEnd {
         self.sessions.held() + self.admission.held() + more > self.settings.limits.held
     }
 
-    fn refuse_session(&mut self, key: usize, reason: &str, sentence: &'static str) {
+    fn refuse_session(&mut self, key: usize, status: StatusCode, reason: &str, sentence: &'static str) {
         self.metrics.refused(reason);
         if let Some(session) = self.sessions.get_mut(key) {
-            session.connection.refuse(StatusCode::SERVICE_UNAVAILABLE, sentence, self.clock.date());
+            session.connection.refuse(status, sentence, self.clock.date());
             self.sessions.changed(key);
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::flush::SLICE;
 use super::listener::{Peer, Sent};
 use super::*;
 use crate::balancer::{Options, WorkerId};
@@ -23,8 +24,24 @@ struct Network {
     events: VecDeque<(Peer, Vec<u8>)>,
     sent: HashMap<Peer, Vec<u8>>,
     closed: HashSet<Peer>,
-    /// Peers that take nothing, not even an end.
-    deaf: HashSet<Peer>,
+    /// How many messages more a peer takes, an end among them. The others take all.
+    room: HashMap<Peer, usize>,
+    /// The largest message that was sent.
+    largest: usize,
+}
+
+impl Network {
+    /// Whether the peer takes one message more.
+    fn takes(&mut self, peer: Peer) -> bool {
+        match self.room.get_mut(&peer) {
+            Some(0) => false,
+            Some(room) => {
+                *room -= 1;
+                true
+            }
+            None => true,
+        }
+    }
 }
 
 struct Scripted {
@@ -60,16 +77,17 @@ impl Listener for Scripted {
 
     fn send(&mut self, peer: Peer, bytes: &[u8]) -> Sent {
         let mut network = self.network();
-        if network.deaf.contains(&peer) {
+        if !network.takes(peer) {
             return Sent::Blocked;
         }
+        network.largest = network.largest.max(bytes.len());
         network.sent.entry(peer).or_default().extend_from_slice(bytes);
         Sent::All
     }
 
     fn close(&mut self, peer: Peer) -> Sent {
         let mut network = self.network();
-        if network.deaf.contains(&peer) {
+        if !network.takes(peer) {
             return Sent::Blocked;
         }
         network.closed.insert(peer);
@@ -153,12 +171,20 @@ impl Scene {
         self.network.lock().unwrap().closed.contains(&PEER)
     }
 
-    fn deafen(&self) {
-        self.network.lock().unwrap().deaf.insert(PEER);
+    /// From here on the peer takes that many messages.
+    fn takes(&self, messages: usize) {
+        self.network.lock().unwrap().room.insert(PEER, messages);
     }
 
-    fn hear(&self) {
-        self.network.lock().unwrap().deaf.remove(&PEER);
+    /// A session that has ended for its answers, and that could not be told so.
+    fn doomed() -> Self {
+        let mut scene = Scene::new(unsent(10));
+        scene.event("").event([GET, GET].concat());
+        scene.settle().takes(0);
+        scene.answer("x".repeat(1000)).answer("x".repeat(1000));
+        assert_eq!(scene.front_end.metrics.connections.get(), 0, "what two answers leave unsent is too much");
+        assert_eq!(scene.front_end.sessions.len(), 1, "it still counts as a connection");
+        scene
     }
 }
 
@@ -204,11 +230,7 @@ fn a_request_whose_client_left_at_once_is_never_queued() {
 
 #[test]
 fn a_peer_that_goes_before_it_could_be_told_the_end_leaves_nothing_behind() {
-    let mut scene = Scene::new(unsent(10));
-    scene.event("").event(GET);
-    scene.settle().deafen();
-    scene.answer("x".repeat(1000));
-    assert_eq!(scene.front_end.sessions.len(), 1, "it still counts as a connection");
+    let mut scene = Scene::doomed();
     scene.event("");
     scene.settle();
     assert_eq!(scene.front_end.sessions.len(), 0);
@@ -217,11 +239,8 @@ fn a_peer_that_goes_before_it_could_be_told_the_end_leaves_nothing_behind() {
 
 #[test]
 fn a_peer_that_could_not_be_told_the_end_is_told_later() {
-    let mut scene = Scene::new(unsent(10));
-    scene.event("").event(GET);
-    scene.settle().deafen();
-    scene.answer("x".repeat(1000));
-    scene.hear();
+    let mut scene = Scene::doomed();
+    scene.takes(1);
     scene.later(Duration::from_secs(1));
     assert!(scene.is_closed());
     assert_eq!(scene.front_end.sessions.len(), 0);
@@ -292,4 +311,130 @@ fn a_deadline_answers_504_and_the_late_answer_finds_nobody() {
     scene.transport.reply(job.context.ticket.id, Reply::Whole(late));
     scene.settle();
     assert_eq!(scene.sent(), "", "the next request, which may have its place, is not answered by it");
+}
+
+#[test]
+fn a_large_answer_leaves_in_slices_and_goes_on_where_the_peer_took_no_more() {
+    let mut scene = Scene::new(unsent(10));
+    scene.event("").event(GET);
+    scene.settle().takes(2);
+    scene.answer("x".repeat(10 * SLICE));
+    assert_eq!(scene.sent().len(), 2 * SLICE, "one answer is never too much, however large");
+    scene.takes(3);
+    scene.later(Duration::from_millis(1));
+    assert_eq!(scene.sent().len(), 3 * SLICE);
+    scene.takes(100);
+    scene.later(Duration::from_millis(1));
+    assert!(scene.sent().ends_with('x'));
+    assert_eq!(scene.network.lock().unwrap().largest, SLICE);
+    assert!(!scene.front_end.sessions.has_unsent());
+    scene.event(GET);
+    assert_eq!(scene.settle().waiting(), 1, "the connection goes on");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_let_go_after_the_time_to_take_an_answer() {
+    let limit = Duration::from_secs(10);
+    let mut scene = Scene::new(Limits { take_answer: limit, ..Limits::default() });
+    scene.event("").event([GET, GET].concat());
+    scene.settle().takes(1);
+    scene.answer("x".repeat(2 * SLICE));
+    let Next::Job(job) = scene.worker.next() else { panic!("a job waits") };
+    scene.later(limit / 2).takes(1);
+    scene.later(limit / 2);
+    assert!(job.context.check().is_ok(), "it took something meanwhile");
+    scene.takes(0);
+    scene.later(limit);
+    assert_eq!(job.context.check().map_err(|cancelled| cancelled.reason), Err(Reason::SlowReader));
+    assert_eq!(scene.front_end.metrics.connections.get(), 0);
+}
+
+#[test]
+fn a_head_that_takes_too_long_is_answered_408() {
+    let mut scene = Scene::new(Limits::default());
+    let limit = scene.front_end.settings.limits.head_time;
+    scene.event("");
+    scene.settle().later(limit).event("GET / HT");
+    scene.settle().later(limit - Duration::from_millis(1)).event("TP/1.1\r\n");
+    scene.settle();
+    assert_eq!(scene.sent(), "");
+    scene.later(Duration::from_millis(1));
+    assert_eq!(statuses(&scene.sent()), ["408"]);
+    scene.later(Duration::from_secs(1));
+    assert!(scene.is_closed());
+}
+
+#[test]
+fn the_time_of_each_head_begins_with_its_own_first_byte() {
+    let mut scene = Scene::new(Limits::default());
+    let limit = scene.front_end.settings.limits.head_time;
+    scene.event("").event("GET / HT");
+    scene.settle().later(limit / 2).event("TP/1.1\r\nHost: h\r\n\r\nGET");
+    scene.settle().later(limit - Duration::from_millis(1)).event(" / HTTP/1.1\r\nHost: h\r\n\r\n");
+    scene.settle();
+    assert_eq!(scene.waiting(), 2);
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_answered_408() {
+    let mut scene = Scene::new(Limits { body_rate: 100, ..Limits::default() });
+    scene.event("").event("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000\r\n\r\n");
+    for _ in 0..9 {
+        scene.settle().event("x".repeat(1000)).event("");
+        scene.network.lock().unwrap().events.pop_back();
+        scene.later(Duration::from_secs(10));
+    }
+    assert_eq!(scene.sent(), "", "100 bytes a second it is");
+    scene.later(Duration::from_secs(9));
+    assert_eq!(scene.sent(), "");
+    scene.later(Duration::from_secs(2));
+    assert_eq!(statuses(&scene.sent()), ["408"]);
+}
+
+#[test]
+fn a_connection_that_asks_for_nothing_is_closed_without_a_word() {
+    let mut scene = Scene::new(Limits::default());
+    let limit = scene.front_end.settings.limits.idle_time;
+    scene.event("");
+    scene.settle().later(limit - Duration::from_millis(1)).event(GET);
+    scene.settle().later(Duration::from_secs(29));
+    scene.answer("late");
+    assert!(scene.sent().ends_with("late"));
+    scene.later(limit - Duration::from_millis(1));
+    assert!(!scene.is_closed(), "the time begins with the end of the last answer");
+    scene.later(Duration::from_millis(1));
+    assert!(scene.is_closed());
+    assert_eq!(scene.sent(), "");
+}
+
+#[test]
+fn a_connection_that_never_says_anything_is_closed() {
+    let mut scene = Scene::new(Limits::default());
+    scene.event("");
+    scene.settle();
+    scene.later(scene.front_end.settings.limits.idle_time);
+    assert!(scene.is_closed());
+}
+
+#[test]
+fn an_alarm_that_has_nothing_to_tell_does_not_come_again() {
+    let mut scene = Scene::new(Limits { idle_time: Duration::from_secs(1), ..Limits::default() });
+    scene.event("").event(GET);
+    scene.settle().later(Duration::from_secs(2));
+    assert_eq!(scene.front_end.sessions.next_alarm(), None, "the client waits for us");
+    scene.answer("x");
+    assert_eq!(scene.front_end.sessions.next_alarm(), Some(scene.now + Duration::from_secs(1)));
+}
+
+#[test]
+fn above_the_connection_limit_some_are_told_and_the_rest_is_closed_at_once() {
+    let mut scene = Scene::new(Limits { connections: 1, ..Limits::default() });
+    let come = |scene: &Scene, peer| scene.network.lock().unwrap().events.push_back((Peer(peer), Vec::new()));
+    for peer in 0..=1 + REFUSALS as u32 {
+        come(&scene, peer);
+    }
+    scene.settle();
+    let network = scene.network.lock().unwrap();
+    assert_eq!(network.sent.len(), REFUSALS);
+    assert_eq!(network.closed, HashSet::from([Peer(1 + REFUSALS as u32)]));
 }

@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
+use http::StatusCode;
+
 use super::FrontEnd;
 use super::phases::Phase;
+use super::timeouts::Expects;
 use crate::answers::timed_out;
 use crate::balancer::Expired;
 use crate::context::Reason;
@@ -22,17 +25,39 @@ impl FrontEnd {
                 self.tick(StageId(stage as u16), now);
             }
         }
-        if self.retry_at.is_some_and(|due| due <= now) {
-            self.retry_at = None;
-            self.sessions.retry_blocked();
-            self.close_doomed(now);
+        while let Some(key) = self.sessions.alarmed(now) {
+            self.look_at(key, now);
+            self.sessions.set_alarm(key, &self.settings.limits);
         }
-        self.close_lingering(now);
+        self.close_doomed(now);
         if let Phase::Draining { until } = self.phase
             && until <= now
         {
             self.stop(now);
         }
+    }
+
+    /// A session's timeouts: something of it may have taken too long.
+    fn look_at(&mut self, key: usize, now: Instant) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if let Some(closes_at) = session.closes_at {
+            if closes_at <= now {
+                self.close_lingering(key, now);
+            }
+            return;
+        }
+        match session.overdue(now, &self.settings.limits) {
+            Some(Expects::Head) => self.too_slow(key, "the request's head took too long\n"),
+            Some(Expects::Body) => self.too_slow(key, "the request's body came too slowly\n"),
+            Some(Expects::Request) => self.end_after_last(key),
+            Some(Expects::Nothing) | None => {}
+        }
+        self.sessions.expect(key, now, &self.settings.limits);
+        self.sessions.retry(key, now);
+    }
+
+    fn too_slow(&mut self, key: usize, sentence: &'static str) {
+        self.refuse_session(key, StatusCode::REQUEST_TIMEOUT, "too_slow", sentence);
     }
 
     /// Ends what has outlived a stage's timeout.
@@ -61,7 +86,6 @@ impl FrontEnd {
             _ => None,
         };
         let plans = self.plans.iter().copied().flatten();
-        let due = plans.chain(self.admission.next_deadline()).chain(self.retry_at).chain(drained);
-        due.chain(self.sessions.next_lingering()).min()
+        plans.chain(self.admission.next_deadline()).chain(self.sessions.next_alarm()).chain(drained).min()
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     /// The place of the first slot.
     first: u64,
     out: Vec<u8>,
+    /// The bytes of the largest answer that may be part of `out` or held back.
+    largest: usize,
     /// Nothing follows what is in `out`.
     ended: bool,
     /// The client was still sending when its input was ended.
@@ -75,6 +77,20 @@ enum Answer {
     Complete,
 }
 
+/// What of a request a connection is in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receiving {
+    Nothing,
+    Head,
+    Body {
+        /// How many of its bytes have come.
+        bytes: usize,
+    },
+}
+
+/// Over this many times the limit of unsent bytes a client that takes none is let go. Below, it is only not read from.
+const UNSENT_FACTOR: usize = 4;
+
 /// An idle connection keeps no more than this of its output buffer.
 const KEPT_CAPACITY: usize = 512;
 
@@ -86,6 +102,7 @@ impl Connection {
             slots: VecDeque::new(),
             first: 0,
             out: Vec::new(),
+            largest: 0,
             ended: false,
             cut_off: false,
         }
@@ -119,6 +136,7 @@ impl Connection {
         };
         let slot = &mut self.slots[at];
         let out = if at == 0 { &mut self.out } else { &mut slot.held_back };
+        let before = out.len();
         match (reply, slot.answer) {
             (Reply::Whole(response), Answer::Awaited { .. }) => {
                 slot.asked.keep_alive &= !asks_to_close(&response);
@@ -147,6 +165,7 @@ impl Connection {
             }
             _ => {}
         }
+        self.largest = self.largest.max(out.len() - before);
         self.advance();
     }
 
@@ -179,13 +198,24 @@ impl Connection {
         &self.out
     }
 
-    /// All of [`out`](Self::out) is on its way.
-    pub(crate) fn sent(&mut self) {
+    /// That many bytes of [`out`](Self::out) are on their way.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        if bytes < self.out.len() {
+            self.out.drain(..bytes);
+            return;
+        }
+        self.largest = 0;
         if self.out.capacity() > KEPT_CAPACITY {
             self.out = Vec::new();
         } else {
             self.out.clear();
         }
+    }
+
+    /// Whether the client leaves more unsent than is kept for one that does not read: not counting one answer, however large,
+    /// since a client must be able to get that.
+    pub(crate) fn has_too_much(&self, limits: &Limits) -> bool {
+        self.unsent() > limits.unsent.saturating_mul(UNSENT_FACTOR).saturating_add(self.largest)
     }
 
     /// Nothing follows what is in [`out`](Self::out): close once that is sent.
@@ -204,6 +234,25 @@ impl Connection {
         matches!(self.input, Input::Body(_)) || !self.unparsed.is_empty()
     }
 
+    /// What the client has begun and not ended. Nothing where it is us who do not go on.
+    pub(crate) fn receiving(&self, limits: &Limits) -> Receiving {
+        match &self.input {
+            Input::Body(incoming) => Receiving::Body { bytes: incoming.reader.held() },
+            Input::Head(_) if !self.unparsed.is_empty() && !self.is_gated(limits) => Receiving::Head,
+            Input::Head(_) | Input::Ended => Receiving::Nothing,
+        }
+    }
+
+    /// The place of the request that comes next, or is coming.
+    pub(crate) fn next_request(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// Whether the client has all its answers, and may ask for more.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.slots.is_empty() && !self.ended
+    }
+
     /// How many bytes it holds of the client's and for the client.
     pub(crate) fn held(&self) -> usize {
         let request = match &self.input {
@@ -219,7 +268,7 @@ impl Connection {
 
     fn is_gated(&self, limits: &Limits) -> bool {
         let between_requests = matches!(self.input, Input::Head(_));
-        between_requests && (self.slots.len() >= limits.pipelined.max(1) || self.unsent() > limits.unsent)
+        between_requests && (self.slots.len() >= limits.pipelined || self.unsent() > limits.unsent)
     }
 
     fn parse_unparsed(&mut self, limits: &Limits, date: &[u8], arrivals: &mut Vec<Arrival>) {

@@ -20,9 +20,12 @@ use std::time::Duration;
 /// | [`body`](Self::body) | 2 MiB | 413, then close |
 /// | [`pipelined`](Self::pipelined) | 64 requests | more is kept unparsed, up to `unparsed` |
 /// | [`unparsed`](Self::unparsed) | 64 KiB | what was accepted is answered, then close |
-/// | [`unsent`](Self::unsent) | 1 MiB | nothing more is parsed; four times it: close |
+/// | [`unsent`](Self::unsent) | 1 MiB | nothing more is parsed; four times it, besides one answer: close |
 /// | [`connections`](Self::connections) | 10,000, or 64 less than the process may open files | 503, then close |
 /// | [`take_answer`](Self::take_answer) | 30 s | close |
+/// | [`head_time`](Self::head_time) | 10 s | 408, then close |
+/// | [`body_rate`](Self::body_rate) | 1 KiB a second, after the first 10 s | 408, then close |
+/// | [`idle_time`](Self::idle_time) | 60 s | close |
 /// | [`held`](Self::held) | 256 MiB | the connection that asks for more gets 503, then close |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -33,7 +36,7 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a request's body.
     pub body: usize,
-    /// Requests of one connection that are accepted and not yet answered; at least 1.
+    /// Requests of one connection that are accepted and not yet answered.
     pub pipelined: usize,
     /// Bytes of one connection that wait to be parsed while it is over another limit.
     pub unparsed: usize,
@@ -41,6 +44,12 @@ pub struct Limits {
     pub unsent: usize,
     /// How long a client may take no byte of what it was sent; at least a millisecond.
     pub take_answer: Duration,
+    /// From a head's first byte to its last.
+    pub head_time: Duration,
+    /// Bytes of a body that come in a second at least, on the whole and not counting the first 10 s; 0 for no limit.
+    pub body_rate: u64,
+    /// How long a connection may wait for its next request, or its first.
+    pub idle_time: Duration,
     /// Open connections; at most 64 less than the files that the process may open (`ulimit -n`).
     pub connections: usize,
     /// Bytes held for all connections together: request bytes until their request is answered, answers until they are
@@ -70,6 +79,13 @@ impl Limits {
             (self.connections == 0, "`limits.connections` is 0, so that every client would be refused"),
             (self.held == 0, "`limits.held` is 0, so that no request could be read"),
             (self.take_answer.as_millis() == 0, "`limits.take_answer` is less than a millisecond"),
+            (self.head_time.is_zero(), "`limits.head_time` is 0, so that only heads that come at once could be read"),
+            (self.idle_time.is_zero(), "`limits.idle_time` is 0, so that connections would close before they are used"),
+            (
+                self.target == 0 || self.head == 0,
+                "`limits.target` or `limits.head` is 0, so that no request could be read",
+            ),
+            (self.pipelined == 0, "`limits.pipelined` is 0, so that no request could be read"),
         ];
         wrong.iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, problem)| Err(problem))
     }
@@ -98,6 +114,9 @@ impl Default for Limits {
             unparsed: 64 << 10,
             unsent: 1 << 20,
             take_answer: Duration::from_secs(30),
+            head_time: Duration::from_secs(10),
+            body_rate: 1 << 10,
+            idle_time: Duration::from_secs(60),
             connections: possible_connections().clamp(1, 10_000),
             held: 256 << 20,
         }

@@ -16,7 +16,7 @@ mod encode;
 mod limits;
 mod parse;
 
-pub(crate) use connection::{Arrival, Connection};
+pub(crate) use connection::{Arrival, Connection, Receiving};
 pub use limits::Limits;
 pub(crate) use parse::{header_map, is_known};
 

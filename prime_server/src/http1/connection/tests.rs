@@ -58,7 +58,7 @@ impl Driven {
     /// Sends what there is to send, and gives it.
     fn sent(&mut self) -> String {
         let out = String::from_utf8(self.connection.out().to_vec()).unwrap();
-        self.connection.sent();
+        self.connection.sent(self.connection.out().len());
         out
     }
 

@@ -41,14 +41,6 @@ fn a_body_is_read_at_the_pipelining_limit() {
 }
 
 #[test]
-fn a_pipelining_limit_of_0_is_one_of_1() {
-    let mut driven = at_most(0, 1000, 1000);
-    assert_eq!(driven.receive([get("/0"), get("/1")].concat()), ["/0"]);
-    driven.answer(0, "0");
-    assert_eq!(driven.resume(), ["/1"]);
-}
-
-#[test]
 fn what_waited_unparsed_may_be_a_part_of_a_request() {
     let second = post("/1", "Content-Length: 4", "body");
     for cut in 1..second.len() {
