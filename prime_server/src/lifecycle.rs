@@ -9,6 +9,7 @@ use signal_hook::iterator::{Handle, Signals};
 
 use crate::StartError;
 use crate::loopback::{Loopback, Note};
+use crate::panics::log;
 
 const SIGNALS: [i32; 2] = [SIGTERM, SIGINT];
 
@@ -47,8 +48,9 @@ fn watch(mut signals: Signals, pipeline: &OnceLock<Loopback>) {
     let mut coming = signals.forever();
     let Some(first) = coming.next() else { return };
     let Some(pipeline) = pipeline.get() else { exit(first) };
-    tracing::info!(signal = first, "draining; a second signal ends the process at once");
     pipeline.send(Note::Drain);
+    let signal = signal_hook::low_level::signal_name(first);
+    log(|| tracing::info!(signal, "draining; a second signal ends the process at once"));
     if let Some(second) = coming.next() {
         exit(second);
     }

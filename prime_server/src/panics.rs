@@ -15,6 +15,12 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// Logs, where whatever the log is written by must not take this thread with it: a subscriber can panic, as one does that writes
+/// to a standard error that nobody reads any more.
+pub(crate) fn log(write: impl FnOnce()) {
+    let _ = caught(write);
+}
+
 /// What a panic said, if it said it in words.
 fn said(panic: &(dyn Any + Send)) -> &str {
     let words = panic.downcast_ref::<&str>().copied();

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use crate::answers;
+use crate::panics::{caught, log};
 
 /// An answer: an [`http::Response`] whose body is a [`Body`].
 pub type Response<B = Body> = http::Response<B>;
@@ -22,7 +23,9 @@ pub type Response<B = Body> = http::Response<B>;
 /// assert!(Body::empty().is_empty());
 /// ```
 ///
-/// Opaque, so that it can hold more than bytes one day; make one with `Body::from`.
+/// Opaque, so that it can hold more than bytes one day; make one with `Body::from`. Bytes of an owner of yours
+/// ([`Bytes::from_owner`]) are dropped on the front end's thread: a drop that panics is caught, one that takes long holds up
+/// everybody.
 #[derive(Clone, Default)]
 pub struct Body(Bytes);
 
@@ -41,8 +44,8 @@ impl Body {
 
     /// The bytes, without copying them.
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+    pub fn into_bytes(mut self) -> Bytes {
+        std::mem::take(&mut self.0)
     }
 
     /// How many bytes.
@@ -55,6 +58,15 @@ impl Body {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.0);
+        if let Err(panic) = caught(|| drop(bytes)) {
+            log(|| tracing::error!(panic, "the owner of an answer's body panicked when it was dropped"));
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::answers;
 use crate::balancer::WorkerId;
 use crate::context::{Context, Reason};
 use crate::metrics::{Ended, StageMetrics};
-use crate::panics::caught;
+use crate::panics::{caught, log};
 use crate::response::Reply;
 use crate::runner::{Job, Runner, RunnerFactory};
 use crate::transport::{Envelope, Local, LocalSource, Next, Rejected, Source, StageId, Transport};
@@ -61,7 +61,7 @@ impl Worker {
             // What escapes is a panic outside of a job's run, such as in the drop of a message: the source is dropped
             // with the job that it had, and that answers.
             let then = caught(|| self.work(&mut runner)).unwrap_or_else(|panic| {
-                tracing::error!(stage = self.metrics.stage(), panic, "a worker panicked outside of its stage");
+                log(|| tracing::error!(stage = self.metrics.stage(), panic, "a worker panicked outside of its stage"));
                 Then::Rebuild
             });
             let _ = caught(|| drop(runner));
@@ -87,7 +87,7 @@ impl Worker {
                 return then;
             }
             if let Err(panic) = caught(|| runner.reset()) {
-                tracing::error!(stage = self.metrics.stage(), panic, "a stage panicked in its reset");
+                log(|| tracing::error!(stage = self.metrics.stage(), panic, "a stage panicked in its reset"));
                 return Then::Rebuild;
             }
         }
@@ -112,7 +112,7 @@ impl Worker {
             (Ok(()), None) => self.answer(&context, answers::failed(), Ended::Answered),
             (Err(panic), _) => {
                 let (stage, request) = (self.metrics.stage(), context.ticket.id);
-                tracing::error!(stage, %request, panic, "a stage panicked");
+                log(|| tracing::error!(stage, %request, panic, "a stage panicked"));
                 self.answer(&context, answers::failed(), Ended::Panicked);
             }
         }
@@ -129,11 +129,8 @@ impl Worker {
             return self.answer(&context, answers::too_many_hops(), Ended::HopLimit);
         }
         let Some(next) = self.routes.get(route) else {
-            tracing::error!(
-                stage = self.metrics.stage(),
-                route,
-                "an outcome names a route that its stage does not have"
-            );
+            let stage = self.metrics.stage();
+            log(|| tracing::error!(stage, route, "an outcome names a route that its stage does not have"));
             return self.answer(&context, answers::failed(), Ended::Answered);
         };
         let job = Envelope::new(Context { hops: context.hops + 1, attempt: 1, ..context }, payload, now);
@@ -146,7 +143,9 @@ impl Worker {
     }
 
     /// Counts before it answers, so that whoever has the answer finds it counted.
-    fn answer(&self, context: &Context, response: Response, ended: Ended) {
+    fn answer(&self, context: &Context, mut response: Response, ended: Ended) {
+        // What a stage has hung on to its answer is dropped here, where a panic of it does no harm.
+        let _ = caught(|| response.extensions_mut().clear());
         self.metrics.ended(context.ticket.cancelled().map_or(ended, Ended::Cancelled));
         self.transport.reply(context.ticket.id, Reply::Whole(response));
     }
@@ -162,7 +161,7 @@ impl Worker {
         loop {
             match self.construct() {
                 Ok(runner) => return Some(runner),
-                Err(error) => tracing::error!(%error, "a worker could not be rebuilt, and tries again"),
+                Err(error) => log(|| tracing::error!(%error, "a worker could not be rebuilt, and tries again")),
             }
             if self.transport.is_closed(self.stage) {
                 return None;

@@ -41,8 +41,10 @@ pub(crate) trait Listener: Send {
     fn next(&mut self) -> Option<Event<'_>>;
     /// Sends bytes to a peer: all or none.
     fn send(&mut self, peer: Peer, bytes: &[u8]) -> Sent;
-    /// Closes a connection once what was sent is flushed. No event follows.
+    /// Closes a connection once what was sent is flushed. No event follows, except where the answer is that the peer is blocked.
     fn close(&mut self, peer: Peer) -> Sent;
+    /// Closes all of them, and lets what was sent take that long to leave, or a second if that is longer.
+    fn finish(self: Box<Self>, within: Duration);
 }
 
 /// A ZMQ_STREAM socket.
@@ -61,6 +63,9 @@ pub(crate) struct StreamListener {
     unsure: bool,
 }
 
+/// How long what was sent may take to leave once the socket is closed, where nobody says otherwise.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// How many messages libzmq queues for one connection before it says that the peer does not read. With the front end's slices
 /// of 16 KiB that is 512 KiB.
 const SEND_QUEUE: i32 = 32;
@@ -71,9 +76,6 @@ const RECEIVE_QUEUE: i32 = 64;
 
 /// Connections that the kernel completes before libzmq accepts them.
 const BACKLOG: i32 = 4096;
-
-/// How long the last answers may take to leave after the socket is closed.
-const LINGER_MS: i32 = 1_000;
 
 impl StreamListener {
     /// Listens on an endpoint like `tcp://127.0.0.1:8002`; port 0 or `*` takes a free one. A peer that takes no byte of what
@@ -87,7 +89,7 @@ impl StreamListener {
             let mut socket = context.socket(zmq::STREAM)?;
             socket.set_sndhwm(SEND_QUEUE)?;
             socket.set_rcvhwm(RECEIVE_QUEUE)?;
-            socket.set_linger(LINGER_MS)?;
+            socket.set_linger(milliseconds(LAST_ANSWERS))?;
             socket.set_backlog(BACKLOG)?;
             socket.set_ipv6(endpoint.contains('['))?;
             set_max_retransmit(&mut socket, take_answer);
@@ -149,11 +151,15 @@ fn check(endpoint: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+fn milliseconds(time: Duration) -> i32 {
+    time.as_millis().try_into().unwrap_or(i32::MAX)
+}
+
 /// ZMQ_TCP_MAXRT, which the `zmq` crate does not name. A libzmq that does not know it works without.
 #[allow(unsafe_code)]
 fn set_max_retransmit(socket: &mut zmq::Socket, limit: Duration) {
     const ZMQ_TCP_MAXRT: std::ffi::c_int = 80;
-    let milliseconds = std::ffi::c_int::try_from(limit.as_millis()).unwrap_or(std::ffi::c_int::MAX);
+    let milliseconds = milliseconds(limit);
     let pointer = std::ptr::from_ref(&milliseconds).cast();
     let size = size_of_val(&milliseconds);
     // SAFETY: the socket is open, and the option's value is an int that outlives the call.
@@ -200,5 +206,11 @@ impl Listener for StreamListener {
     fn close(&mut self, peer: Peer) -> Sent {
         // To a ZMQ_STREAM socket an empty message means: close.
         self.send_frames(peer, b"")
+    }
+
+    fn finish(self: Box<Self>, within: Duration) {
+        if let Err(error) = self.socket.set_linger(milliseconds(within.max(LAST_ANSWERS))) {
+            tracing::debug!(%error, "the last answers may be cut short");
+        }
     }
 }

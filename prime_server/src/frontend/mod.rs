@@ -108,6 +108,9 @@ impl FrontEnd {
                 self.sleep();
             }
         }
+        if let (Phase::Draining { until }, Some(listener)) = (self.phase, self.listener.take()) {
+            listener.finish(until.saturating_duration_since(Instant::now()));
+        }
     }
 
     /// Does what there is to do. Returns whether there may be more of it already.

@@ -93,6 +93,8 @@ impl Listener for Scripted {
         network.closed.insert(peer);
         Sent::All
     }
+
+    fn finish(self: Box<Self>, _: Duration) {}
 }
 
 /// A front end, the network before it and the pool behind it, of which the test is the one worker.

@@ -196,8 +196,7 @@ impl Running {
     /// Waits until the pipeline has ended, by [`drain`](Self::drain) or [`abort`](Self::abort).
     ///
     /// # Panics
-    /// With the front end's panic, if it ended by one. No stage and no message can cause that, but an answer's body can: it may
-    /// be bytes of a type of yours, whose `drop` panics.
+    /// With the front end's panic, if it ended by one. No stage, message or answer of yours causes that: it would be a bug here.
     pub fn wait(mut self) {
         if let Err(panic) = self.join() {
             resume_unwind(panic);

@@ -10,7 +10,7 @@ use crate::balancer::{Balancer, Expired, Options, WorkerId};
 use crate::context::{Reason, RequestId, Ticket};
 use crate::loopback::{Loopback, Note};
 use crate::metrics::{Ended, StageMetrics};
-use crate::panics::caught;
+use crate::panics::{caught, log};
 use crate::response::Reply;
 
 /// All stages of a pipeline, in this process.
@@ -55,7 +55,7 @@ impl LocalStage {
             self.metrics.ended(Ended::Cancelled(reason));
         }
         if let Err(panic) = caught(|| drop(job)) {
-            tracing::error!(stage = self.metrics.stage(), panic, "a message panicked when it was dropped");
+            log(|| tracing::error!(stage = self.metrics.stage(), panic, "a message panicked when it was dropped"));
         }
     }
 
