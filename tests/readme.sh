@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-command -v curl >/dev/null || { apt-get update -q && apt-get install -y -q curl; }
+command -v curl >/dev/null || { echo "curl is missing: install it"; exit 1; }
 
 cargo build --release --locked --bin prime_serverd
 log=$(mktemp)

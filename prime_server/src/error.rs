@@ -75,8 +75,20 @@ pub enum StartError {
         /// The panic's message.
         message: String,
     },
+    /// The operating system has no thread for a worker.
+    #[error(
+        "cannot start the {workers} workers of stage `{stage}`: {source}; give it fewer with `.workers(n)`, or let the process have more threads (`ulimit -u`) or memory"
+    )]
+    Worker {
+        /// The stage.
+        stage: &'static str,
+        /// How many workers it is to have.
+        workers: usize,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The endpoint is not one to listen on.
-    #[error("cannot listen on `{endpoint}`: {problem}; an endpoint looks like tcp://127.0.0.1:8002 or tcp://*:8002")]
+    #[error("cannot listen on `{endpoint}`: {problem}")]
     Endpoint {
         /// The endpoint as given.
         endpoint: String,
@@ -246,5 +258,49 @@ impl IntoResponse for TextError {
             TextError::NotUtf8(_) => StatusCode::BAD_REQUEST,
         };
         sentence(status, &self)
+    }
+}
+
+/// The answer to an error, whichever error it was: made by `?` of anything that is [`IntoResponse`].
+///
+/// ```
+/// use prime_server::prelude::*;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Range { from: u64, to: u64 }
+///
+/// #[stage]
+/// fn sum(request: Request, cx: &Context) -> Result<String, ErrorResponse> {
+///     let Range { from, to } = request.query()?;
+///     if from > to {
+///         return Err((StatusCode::BAD_REQUEST, "`from` is above `to`\n").into());
+///     }
+///     let mut sum = 0_u64;
+///     for n in from..=to {
+///         cx.check()?;
+///         sum = sum.wrapping_add(n);
+///     }
+///     Ok(format!("{sum}\n"))
+/// }
+///
+/// let pipeline = Pipeline::new("sum").stage::<sum>().build()?;
+/// let status = |query| Ok::<_, StartError>(pipeline.test(Request::get(query))?.status().as_u16());
+/// assert_eq!((status("/?from=1&to=9")?, status("/?from=1")?, status("/?from=9&to=1")?), (200, 400, 400));
+/// # Ok::<(), StartError>(())
+/// ```
+#[derive(Debug)]
+pub struct ErrorResponse(Box<Response>);
+
+impl ErrorResponse {
+    pub(crate) fn into_inner(self) -> Response {
+        *self.0
+    }
+}
+
+/// It is no [`IntoResponse`] itself, or this could not be for all that are.
+impl<E: IntoResponse> From<E> for ErrorResponse {
+    fn from(error: E) -> Self {
+        Self(Box::new(error.into_response()))
     }
 }

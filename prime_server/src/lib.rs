@@ -109,7 +109,7 @@ mod sync {
 pub use prime_server_macros::{Message, Schema, Stage, stage};
 
 pub use context::{Cancelled, Context, Reason, RequestId};
-pub use error::{BoxError, FormError, JsonError, PathError, QueryError, StartError, TextError};
+pub use error::{BoxError, ErrorResponse, FormError, JsonError, PathError, QueryError, StartError, TextError};
 pub use http::{HeaderMap, Method, StatusCode, Version};
 pub use http1::Limits;
 pub use message::{CodecError, Message, codec};
@@ -130,7 +130,7 @@ pub mod prelude {
     pub use http::{Method, StatusCode};
 
     pub use crate::{
-        Cancelled, Construct, Context, Feeds, Flow, IntoResponse, Json, Message, Outcome, Pipeline, Request, Response,
-        Run, Schema, Stage, StartError, stage,
+        Cancelled, Construct, Context, ErrorResponse, Feeds, Flow, IntoResponse, Json, Message, Outcome, Pipeline,
+        Request, Response, Run, Schema, Stage, StartError, stage,
     };
 }

@@ -1,7 +1,9 @@
 //! What a stage may return, and what becomes of it: a job for the next stage, or the answer.
 
+use http::StatusCode;
+
 use crate::transport::Payload;
-use crate::{IntoResponse, Message, Response};
+use crate::{ErrorResponse, IntoResponse, Message, Response};
 
 /// Either the input of the next stage, or the answer, early.
 ///
@@ -34,6 +36,10 @@ impl<M> Flow<M> {
 
 /// What a stage may return when another stage follows that takes `In`: an `In`, a `Result<In, E>` whose error answers, or
 /// a [`Flow<In>`](Flow).
+///
+/// An error's status is its own: `(StatusCode, T)`, an extractor's error, or what your `IntoResponse` says; [`ErrorResponse`] is
+/// any of them. One that would be a success, such as a bare text, is answered 500 instead; an early success is a
+/// [`Flow::Answer`].
 ///
 /// ```
 /// use prime_server::prelude::*;
@@ -77,8 +83,14 @@ impl<M: Message, E: IntoResponse> Feeds<M> for Result<M, E> {
     fn feed(self) -> Flow<M> {
         match self {
             Ok(message) => Flow::Forward(message),
-            Err(error) => Flow::Answer(error.into_response()),
+            Err(error) => Flow::Answer(as_error(error)),
         }
+    }
+}
+
+impl<M: Message> Feeds<M> for Result<M, ErrorResponse> {
+    fn feed(self) -> Flow<M> {
+        self.map_err(ErrorResponse::into_inner).feed()
     }
 }
 
@@ -104,7 +116,7 @@ pub enum Step {
 }
 
 /// What a stage may return when no stage follows: anything that makes a response, a `Result` of two such things, or a
-/// [`Flow`] of one.
+/// [`Flow`] of one. Of an error that would be a success, [`Feeds`] says what becomes.
 #[diagnostic::on_unimplemented(
     message = "a pipeline cannot end with a stage that returns `{Self}`",
     label = "this is not an answer",
@@ -129,8 +141,14 @@ impl<R: IntoResponse, E: IntoResponse> Outcome for Result<R, E> {
     fn resolve(self) -> Step {
         Step::Answer(match self {
             Ok(response) => response.into_response(),
-            Err(error) => error.into_response(),
+            Err(error) => as_error(error),
         })
+    }
+}
+
+impl<R: IntoResponse> Outcome for Result<R, ErrorResponse> {
+    fn resolve(self) -> Step {
+        self.map_err(ErrorResponse::into_inner).resolve()
     }
 }
 
@@ -141,6 +159,16 @@ impl<R: IntoResponse> Outcome for Flow<R> {
             Flow::Answer(response) => response,
         })
     }
+}
+
+/// An `Err` is no success: where what it holds makes one, as a text does that has no status beside it, it is a 500.
+fn as_error<E: IntoResponse>(error: E) -> Response {
+    let mut response = error.into_response();
+    if response.status().is_success() {
+        tracing::warn!(error = std::any::type_name::<E>(), "an `Err` without a status of its own is answered 500");
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    response
 }
 
 /// The step of a stage whose follower takes `In`.

@@ -196,28 +196,30 @@ impl Request {
         self.body
     }
 
-    /// The parameters of the route's path (`/tile/{z}/{x}/{y}`), each percent-decoded, into a struct of that many fields.
+    /// The parameters of the route's path (`/tile/{z}/{x}/{y}`), each percent-decoded, into a struct with a field of each
+    /// parameter's name.
     ///
     /// # Errors
     /// [`PathError`], which answers 400: a parameter is missing, or not of its field's type.
     pub fn path<T: DeserializeOwned>(&self) -> Result<T, PathError> {
         // Encoded as a form once more, since that deserializer is the one that turns text into numbers.
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.params).finish();
-        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(form.as_bytes()));
+        let deserializer = serde_html_form::Deserializer::new(form_urlencoded::parse(form.as_bytes()));
         serde_path_to_error::deserialize(deserializer).map_err(PathError::from_path)
     }
 
-    /// The query string as a struct, one field for each key.
+    /// The query string as a struct, one field for each key. A key that is there several times fills a `Vec`; one without a
+    /// value leaves an `Option` `None`.
     ///
     /// # Errors
     /// [`QueryError`], which answers 400: a key is missing, or its value not of the field's type.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, QueryError> {
         let query = self.head.query_string().unwrap_or_default();
-        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        let deserializer = serde_html_form::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         serde_path_to_error::deserialize(deserializer).map_err(QueryError::from_path)
     }
 
-    /// The body of an HTML form (`application/x-www-form-urlencoded`) as a struct.
+    /// The body of an HTML form (`application/x-www-form-urlencoded`) as a struct; keys as in [`query`](Self::query).
     ///
     /// # Errors
     /// [`FormError`]: 415 for another content type, 422 where a field is missing or not of its type.
@@ -225,7 +227,7 @@ impl Request {
         if !self.content_is(|kind| kind == "application/x-www-form-urlencoded") {
             return Err(FormError::ContentType);
         }
-        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(&self.body));
+        let deserializer = serde_html_form::Deserializer::new(form_urlencoded::parse(&self.body));
         serde_path_to_error::deserialize(deserializer).map_err(FormError::from_path)
     }
 

@@ -127,7 +127,7 @@ impl Kind {
             },
             (Kind::Number(least), ..) => Err(number_from(least)),
             (Kind::Text, Some(Lit::Str(text)), _) if !text.value().is_empty() => Ok(Value::Text(text.value())),
-            (Kind::Text, ..) => Err("a text in quotes".to_owned()),
+            (Kind::Text, ..) => Err("a text in quotes, and not an empty one".to_owned()),
         }
     }
 }
@@ -196,7 +196,7 @@ mod tests {
         for wrong in [quote!(size = 0), quote!(size = "4"), quote!(size = -4), quote!(size(4)), quote!(size)] {
             assert_eq!(sentences(wrong), number);
         }
-        let text = ["`name` takes a text in quotes: write `name = \"x\"`"];
+        let text = ["`name` takes a text in quotes, and not an empty one: write `name = \"x\"`"];
         for wrong in [quote!(name = ""), quote!(name = x), quote!(name = 4)] {
             assert_eq!(sentences(wrong), text);
         }

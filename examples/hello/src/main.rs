@@ -9,7 +9,8 @@ fn hello(_: Request) -> &'static str {
 
 fn main() -> Result<(), StartError> {
     let endpoint = std::env::args().nth(1).unwrap_or("tcp://127.0.0.1:8002".to_owned());
-    Pipeline::new("hello").stage::<hello>().build()?.serve(&endpoint)
+    let pipeline = Pipeline::new("hello").stage::<hello>().build()?;
+    pipeline.serve_with(&endpoint, |_| println!("listening on {endpoint}"))
 }
 
 #[test]

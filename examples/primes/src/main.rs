@@ -3,6 +3,7 @@
 mod simulate;
 mod stages;
 
+use std::io::{IsTerminal, Write};
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,19 +17,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Tells primes from other numbers.
 ///
 /// Given an endpoint, serves HTTP there until SIGTERM or Ctrl-C: `GET /is_prime?possible_prime=N`, or `POST /is_prime` with N as
-/// the body, is answered `true` or `false`; /healthz and /metrics are there too.
+/// the body, is answered `true` or `false`, or 504 after 30 s; /healthz and /metrics are there too. Port 0 takes a free one.
 ///
-/// Given a number or a range, sends every number through the same two pools without a socket and prints how many are prime.
-/// Ctrl-C ends that with what has been counted.
+/// Given a number or a range (LOW and HIGH included), sends every number through the same two pools without a socket and prints
+/// how many are prime. Ctrl-C ends that with what has been counted.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "prime_serverd", version)]
 struct Arguments {
     /// Where to serve (tcp://*:8002), or which numbers to count (UP_TO, or LOW,HIGH)
     #[arg(value_parser = job)]
     job: Job,
 
     /// Workers of each of the two stages [default: one for each core]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
     workers: Option<u16>,
 }
 
@@ -59,7 +60,12 @@ fn job(argument: &str) -> Result<Job, String> {
 fn main() -> ExitCode {
     let Arguments { job, workers } = Arguments::parse();
     let level = if matches!(job, Job::Serve(_)) { LevelFilter::INFO } else { LevelFilter::WARN };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false)
+        .init();
     let result = match job {
         Job::Serve(endpoint) => serve(&endpoint, workers),
         Job::Count(range) => simulate::count(range, workers),
@@ -67,7 +73,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("prime_serverd: {error}");
+            // With nowhere to say it, the status must do.
+            let _ = writeln!(std::io::stderr(), "prime_serverd: {error}");
             ExitCode::FAILURE
         }
     }
@@ -78,7 +85,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 fn serve(endpoint: &str, workers: Option<u16>) -> Result<(), Box<dyn std::error::Error>> {
     let primes = stages::primes(workers, DEADLINE)?;
-    primes.serve_with(endpoint, |running| eprintln!("listening on {}", running.endpoint().unwrap_or(endpoint)))?;
+    primes.serve_with(endpoint, |running| {
+        // Whoever does not read this has no need of it.
+        let _ = writeln!(std::io::stderr(), "listening on {}", running.endpoint().unwrap_or(endpoint));
+    })?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! A range of numbers through the same two pools, without a socket: a producer at one end, a collector at the other.
 
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,8 +52,9 @@ pub(crate) fn count(range: RangeInclusive<u64>, workers: Option<u16>) -> Result<
     });
     let time = start.elapsed();
     bar.finish_and_clear();
-    report(&range, &counted, time, &running.stages(), interrupted.load(Ordering::Relaxed));
+    let stages = running.stages();
     running.stop();
+    report(&range, &counted, time, &stages, interrupted.load(Ordering::Relaxed))?;
     if counted.failed > 0 { Err(format!("{} numbers got no answer", counted.failed).into()) } else { Ok(()) }
 }
 
@@ -110,17 +111,25 @@ fn progress(range: &RangeInclusive<u64>) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn report(range: &RangeInclusive<u64>, counted: &Counted, time: Duration, stages: &[StageStats], interrupted: bool) {
+fn report(
+    range: &RangeInclusive<u64>,
+    counted: &Counted,
+    time: Duration,
+    stages: &[StageStats],
+    interrupted: bool,
+) -> io::Result<()> {
     let Counted { jobs, primes, .. } = counted;
+    let mut out = io::stdout().lock();
     let seconds = time.as_secs_f64();
     if interrupted {
-        println!("interrupted after {jobs} numbers from {} on", range.start());
-        println!("{primes} primes among them");
+        writeln!(out, "interrupted after {jobs} numbers from {} on", range.start())?;
+        writeln!(out, "{primes} primes among them")?;
     } else {
-        println!("{primes} primes from {} to {}", range.start(), range.end());
+        writeln!(out, "{primes} primes from {} to {}", range.start(), range.end())?;
     }
-    println!("{seconds:.2} s, {:.0} jobs/s", *jobs as f64 / seconds.max(f64::EPSILON));
+    writeln!(out, "{seconds:.2} s, {:.0} jobs/s", *jobs as f64 / seconds.max(f64::EPSILON))?;
     for stage in stages {
-        println!("{}: {} jobs, busy for {:.2} s", stage.name, stage.jobs, stage.busy.as_secs_f64());
+        writeln!(out, "{}: {} jobs, busy for {:.2} s", stage.name, stage.jobs, stage.busy.as_secs_f64())?;
     }
+    Ok(())
 }

@@ -12,7 +12,7 @@ pub struct Candidate(pub u64);
 
 #[derive(Deserialize)]
 struct IsPrime {
-    possible_prime: u64,
+    possible_prime: String,
 }
 
 /// Why a request names no candidate.
@@ -22,8 +22,8 @@ pub enum NoCandidate {
     Query(#[from] QueryError),
     #[error(transparent)]
     Text(#[from] TextError),
-    #[error("the body is not a whole number from 0 to 18446744073709551615: {0}")]
-    Number(#[from] std::num::ParseIntError),
+    #[error("the possible prime is not a whole number from 0 to 18446744073709551615")]
+    Number,
 }
 
 impl IntoResponse for NoCandidate {
@@ -31,7 +31,7 @@ impl IntoResponse for NoCandidate {
         match self {
             NoCandidate::Query(error) => error.into_response(),
             NoCandidate::Text(error) => error.into_response(),
-            NoCandidate::Number(_) => (StatusCode::BAD_REQUEST, format!("{self}\n")).into_response(),
+            NoCandidate::Number => (StatusCode::BAD_REQUEST, format!("{self}\n")).into_response(),
         }
     }
 }
@@ -40,10 +40,16 @@ impl IntoResponse for NoCandidate {
 #[stage]
 pub fn parse(request: Request) -> Result<Candidate, NoCandidate> {
     if request.method() == Method::POST {
-        return Ok(Candidate(request.text()?.trim().parse()?));
+        return candidate(request.text()?.trim());
     }
     let IsPrime { possible_prime } = request.query()?;
-    Ok(Candidate(possible_prime))
+    candidate(&possible_prime)
+}
+
+fn candidate(digits: &str) -> Result<Candidate, NoCandidate> {
+    // `parse` alone would take a sign.
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number).map(Candidate).ok_or(NoCandidate::Number)
 }
 
 /// How many divisors are tried between two looks at whether anybody still waits.
@@ -131,7 +137,7 @@ mod tests {
             assert_eq!(get(n), (200, answer.to_owned()), "GET {n}");
             assert_eq!(post(n), (200, answer.to_owned()), "POST {n}");
         }
-        for n in ["-7", "7abc", "", "18446744073709551616", "7.0", "%00"] {
+        for n in ["-7", "+7", "%2B7", "7abc", "", "18446744073709551616", "7.0", "%00"] {
             for (status, sentence) in [get(n), post(n)] {
                 assert_eq!(status, 400, "{n}: {sentence}");
                 assert!(sentence.len() > 30 && sentence.ends_with('\n'), "{n}: {sentence}");

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -75,17 +75,39 @@ fn ctrl_c_ends_a_count_with_what_was_counted() {
 }
 
 #[test]
-fn it_serves_and_drains() {
+fn what_it_cannot_print_is_an_error_and_no_panic() {
+    let mut child = Running(prime_serverd(&["1000"]).spawn().unwrap());
+    drop(child.0.stdout.take());
+    let mut stderr = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.0.wait().unwrap().code(), &*stderr), (Some(1), "prime_serverd: Broken pipe (os error 32)\n"));
+}
+
+/// Serves on a free port. Whoever drops the output leaves the process with nobody to read what it logs.
+fn serve() -> (Running, String, BufReader<ChildStderr>) {
     let mut child = Running(prime_serverd(&["tcp://127.0.0.1:0", "1"]).spawn().unwrap());
     let mut line = String::new();
     let mut stderr = BufReader::new(child.0.stderr.take().unwrap());
-    let address = loop {
+    loop {
         line.clear();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended");
         if let Some(address) = line.trim().strip_prefix("listening on tcp://") {
-            break address.to_owned();
+            return (child, address.to_owned(), stderr);
         }
-    };
+    }
+}
+
+#[test]
+fn it_drains_although_nobody_reads_its_log() {
+    let (mut child, _, stderr) = serve();
+    drop(stderr);
+    kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
+    assert!(child.0.wait().unwrap().success());
+}
+
+#[test]
+fn it_serves_and_drains() {
+    let (mut child, address, _stderr) = serve();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"GET /is_prime?possible_prime=7 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

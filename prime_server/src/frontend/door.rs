@@ -83,12 +83,11 @@ impl Door {
         let mut router = Router::new();
         for (pattern, targets) in patterns {
             let method = targets[0].0.clone();
-            let fail = |problem: String| StartError::Route { method, pattern: pattern.clone(), problem };
-            if !pattern.starts_with('/') {
-                return Err(fail("a path pattern starts with `/`".to_owned()));
-            }
             let allow = allow(&targets);
-            router.insert(pattern.clone(), Methods { targets, allow }).map_err(|error| fail(problem(error)))?;
+            let inserted = check_pattern(&pattern)
+                .map_err(str::to_owned)
+                .and_then(|()| router.insert(pattern.clone(), Methods { targets, allow }).map_err(problem));
+            inserted.map_err(|problem| StartError::Route { method, pattern, problem })?;
         }
         Ok(Self { router, otherwise: routes.is_empty().then_some(entry) })
     }
@@ -130,6 +129,25 @@ impl Door {
     }
 }
 
+/// Refuses what the path of no request can be, and what was written for another router.
+fn check_pattern(pattern: &str) -> Result<(), &'static str> {
+    if !pattern.starts_with('/') {
+        return Err("a path pattern starts with `/`");
+    }
+    if !pattern.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte)) {
+        return Err("a path has no `?`, `#` or blank, and what is not ASCII in it comes percent-encoded");
+    }
+    if pattern.split('/').any(|segment| segment.starts_with(':')) {
+        return Err("a parameter is written `{name}`, not `:name`");
+    }
+    let mut names: Vec<&str> = pattern.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err("two of its parameters have one name");
+    }
+    Ok(())
+}
+
 /// The value of `Allow` (RFC 9110, 10.2.1).
 fn allow(targets: &[(Method, Target)]) -> HeaderValue {
     let mut names: Vec<&str> = targets.iter().map(|(method, _)| method.as_str()).collect();
@@ -143,6 +161,7 @@ fn allow(targets: &[(Method, Target)]) -> HeaderValue {
 fn problem(error: InsertError) -> String {
     match error {
         InsertError::Conflict { with } => format!("it overlaps `{with}`"),
+        InsertError::InvalidParam => "a parameter is written `{name}`, with a name and both braces".to_owned(),
         error => error.to_string(),
     }
 }

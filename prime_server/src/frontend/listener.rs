@@ -1,5 +1,6 @@
 //! The seam between the front end and the sockets: sessions, limits and timers know nothing of what is behind it.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ impl StreamListener {
     pub(crate) fn bind(endpoint: &str, take_answer: Duration) -> Result<Self, StartError> {
         let refuse =
             |problem: &str| StartError::Endpoint { endpoint: endpoint.to_owned(), problem: problem.to_owned() };
-        check(endpoint).map_err(refuse)?;
+        let address = address(endpoint).map_err(|problem| refuse(&problem))?;
         let context = zmq::Context::new();
         let open = || -> zmq::Result<zmq::Socket> {
             let mut socket = context.socket(zmq::STREAM)?;
@@ -97,9 +98,7 @@ impl StreamListener {
         };
         let system = |source: zmq::Error| StartError::System { doing: "open a ZeroMQ socket", source: source.into() };
         let socket = open().map_err(system)?;
-        socket
-            .bind(endpoint)
-            .map_err(|error| StartError::Endpoint { endpoint: endpoint.to_owned(), problem: error.to_string() })?;
+        socket.bind(&address).map_err(|error| refuse(&remedy(error)))?;
         let bound = socket.get_last_endpoint().map_err(system)?.unwrap_or_else(|_| endpoint.to_owned());
         let endpoint = bound.trim_end_matches('\0').to_owned();
         Ok(Self {
@@ -138,17 +137,30 @@ fn uninterrupted<T>(mut call: impl FnMut() -> zmq::Result<T>) -> zmq::Result<T> 
     }
 }
 
-/// libzmq would take port 99999 for 34463.
-fn check(endpoint: &str) -> Result<(), &'static str> {
-    let address = endpoint.strip_prefix("tcp://").ok_or("HTTP is served on tcp:// only")?;
-    let (host, port) = address.rsplit_once(':').ok_or("the port is missing")?;
-    if host.is_empty() {
-        return Err("the address is missing");
+/// An endpoint as libzmq is to read it. It would take port 99999 for 34463, and what follows a `;` for another address.
+fn address(endpoint: &str) -> Result<String, String> {
+    let like = "an endpoint looks like tcp://127.0.0.1:8002, tcp://[::1]:8002 or tcp://*:8002";
+    let address = endpoint.strip_prefix("tcp://").ok_or(format!("HTTP is served on tcp:// only; {like}"))?;
+    let (host, port) = address.rsplit_once(':').ok_or(format!("the port is missing; {like}"))?;
+    if port != "*" && (port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(format!("the port is no number up to 65535; {like}"));
     }
-    if port != "*" && port.parse::<u16>().is_err() {
-        return Err("the port is no number up to 65535");
+    let host = if host == "localhost" { "127.0.0.1" } else { host };
+    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let known = host == "*"
+        || host.parse::<Ipv4Addr>().is_ok()
+        || in_brackets.is_some_and(|host| host.split('%').next().is_some_and(|it| it.parse::<Ipv6Addr>().is_ok()));
+    if known { Ok(format!("tcp://{host}:{port}")) } else { Err(format!("`{host}` is no address; {like}")) }
+}
+
+/// Why an address cannot be had, and what can be done about it.
+fn remedy(error: zmq::Error) -> String {
+    match error {
+        zmq::Error::EADDRINUSE => "another socket listens there; end that process or take another port".to_owned(),
+        zmq::Error::EADDRNOTAVAIL => "no network interface of this machine has that address".to_owned(),
+        zmq::Error::EACCES => "ports below 1024 need the privilege CAP_NET_BIND_SERVICE; take a higher one".to_owned(),
+        error => error.to_string(),
     }
-    Ok(())
 }
 
 fn milliseconds(time: Duration) -> i32 {

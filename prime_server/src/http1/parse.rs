@@ -42,6 +42,9 @@ impl HeadScan {
     /// Bare LF and a second empty line are refused as soon as they are seen, since the parser below would read over them. (It
     /// does refuse bare CR.)
     pub(super) fn find_end(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Reject> {
+        if input.first().is_some_and(|first| !is_token(*first) && !input.starts_with(b"\r")) {
+            return Err(Reject::bad("this is no HTTP"));
+        }
         // Looking no further than the limit makes the answer the same however the bytes are split.
         let seen = &input[..input.len().min(limits.head)];
         for newline in memchr::memchr_iter(b'\n', &seen[self.scanned..]).map(|at| self.scanned + at) {
@@ -61,6 +64,11 @@ impl HeadScan {
         self.scanned = seen.len();
         Ok(None)
     }
+}
+
+/// RFC 9110, 5.6.2. A method is one.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn too_large(head: &[u8], limits: &Limits) -> Reject {

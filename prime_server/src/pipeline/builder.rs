@@ -217,7 +217,7 @@ impl<L> Pipeline<L> {
 }
 
 impl<Out: 'static> Pipeline<Last<Out>> {
-    /// How many workers (threads) the last stage has. Default: one for each core.
+    /// How many workers (threads) the last stage has; at most 8192 in all stages together. Default: one for each core.
     pub fn workers(mut self, workers: usize) -> Self {
         self.last.options = self.last.options.workers(workers);
         self
@@ -303,6 +303,9 @@ impl<Out: 'static> Last<Out> {
     }
 }
 
+/// The most workers of all stages together. Somewhat above, the threads' stacks use up what a process may map.
+const MAX_WORKERS: usize = 8192;
+
 /// The most stages: a job keeps track of those that it has passed in the bits of a word.
 const MAX_STAGES: usize = 64;
 
@@ -317,6 +320,8 @@ impl PipelineOptions {
             stage.options.timeout = stage.options.timeout.map(|limit| limit.min(FOREVER));
             debug_assert!(stage.routes.iter().all(|to| to.index() > at), "linear pipelines lead forward");
         }
+        let workers = stages.iter().map(|stage| stage.options.workers.unwrap_or(1)).fold(0, usize::saturating_add);
+        require(workers <= MAX_WORKERS, || format!("pipeline `{pipeline}`"), "it has more than 8192 workers")?;
         for (at, stage) in stages.iter().enumerate() {
             if stages[..at].iter().any(|before| before.name == stage.name) {
                 return Err(StartError::TwoStages { pipeline, stage: stage.name });

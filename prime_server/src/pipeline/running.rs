@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::built::{Built, Definition};
 use super::client::{Client, Clients};
@@ -91,7 +91,8 @@ impl Running {
             inbox,
             metrics,
         );
-        let front_end = spawn("front end", move || front_end.run())?;
+        let thread = thread::Builder::new().name("front end".to_owned());
+        let front_end = thread.spawn(move || front_end.run()).map_err(|error| system("start a thread", error))?;
         let (alive, workers) = crossbeam_channel::bounded(0);
         let running = Self {
             name: built.name.clone(),
@@ -103,21 +104,29 @@ impl Running {
             workers,
         };
         // From here on an error drops `running`, which ends what has been started.
-        let (started, starts) = crossbeam_channel::unbounded();
-        for (at, stage) in built.stages.iter().enumerate() {
-            for worker in running.workers_of(built, stage, StageId(at as u16)) {
-                let (started, alive) = (started.clone(), alive.clone());
-                spawn(&format!("{}-{}", short(stage.name), worker.id.0), move || {
-                    worker.run(started);
-                    drop(alive);
-                })?;
-            }
-        }
-        drop((started, alive));
-        starts.into_iter().collect::<Result<(), StartError>>()?;
+        running.start_workers(built, alive)?;
         running.announce_ready();
         tracing::info!(pipeline = running.name, endpoint = running.endpoint, "serving");
         Ok(running)
+    }
+
+    /// Returns once each worker has constructed its stage. The workers keep `alive` from being disconnected.
+    fn start_workers(&self, built: &Built, alive: Sender<Infallible>) -> Result<(), StartError> {
+        let (started, starts) = crossbeam_channel::unbounded();
+        for (at, stage) in built.stages.iter().enumerate() {
+            for worker in self.workers_of(built, stage, StageId(at as u16)) {
+                let (started, alive) = (started.clone(), alive.clone());
+                let name = format!("{}-{}", short(stage.name), worker.id.0);
+                let run = move || {
+                    worker.run(started);
+                    drop(alive);
+                };
+                let thread = thread::Builder::new().name(name).spawn(run);
+                thread.map_err(|source| StartError::Worker { stage: stage.name, workers: workers(stage), source })?;
+            }
+        }
+        drop((started, alive));
+        starts.into_iter().collect()
     }
 
     /// Returns once the front end knows, so that whoever started the pipeline finds it healthy.
@@ -245,11 +254,6 @@ fn short(stage: &str) -> &str {
         .take_while(|(at, c)| at + c.len_utf8() <= 11)
         .last()
         .map_or("", |(at, c)| &stage[..at + c.len_utf8()])
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
-    thread.map_err(|error| system("start a thread", error))
 }
 
 fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {

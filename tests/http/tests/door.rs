@@ -75,7 +75,13 @@ fn routes_that_cannot_work_are_refused_when_built() {
     assert!(built(route("/a").route(Method::GET, "/a")).contains("GET /a"));
     assert!(built(route("/a/{x}").route(Method::GET, "/a/{y}")).contains("overlaps `/a/{x}`"));
     assert!(built(route("a")).contains("starts with `/`"));
-    assert!(built(route("/{")).contains("GET /{"));
+    assert!(built(route("/{")).contains("both braces"));
+    assert!(built(route("/{}")).contains("both braces"));
+    assert!(built(route("/a/:x")).contains("`{name}`"));
+    assert!(built(route("/{a}/{a}")).contains("one name"));
+    for never in ["/a b", "/a?b", "/a#b", "/\u{e9}"] {
+        assert!(built(route(never)).contains("percent-encoded"), "{never}");
+    }
     assert!(built(route("/healthz").health("/healthz")).contains("twice"));
     assert!(built(Pipeline::new("wrong").route(Method::TRACE, "/")).contains("501"));
 }
@@ -86,6 +92,7 @@ fn options_that_cannot_work_are_refused_when_built() {
     let stage = || first(|_: Request, _: &Context| "x");
     let error = |built: Result<prime_server::Built, StartError>| built.map(|_| ()).unwrap_err().to_string();
     assert!(error(Pipeline::new("p").stage_from(stage()).workers(0).build()).contains("stage `first` of pipeline `p`"));
+    assert!(error(Pipeline::new("p").stage_from(stage()).workers(usize::MAX).build()).contains("8192"));
     assert!(error(Pipeline::new("p").stage_from(stage()).timeout(Duration::ZERO).build()).contains("504"));
     assert!(error(Pipeline::new("p").max_in_flight(0).stage_from(stage()).build()).contains("max_in_flight"));
     assert!(error(Pipeline::new("p").deadline(Duration::ZERO).stage_from(stage()).build()).contains("deadline"));
@@ -116,19 +123,25 @@ fn options_that_cannot_work_are_refused_when_built() {
 fn an_endpoint_that_cannot_be_listened_on_says_so() {
     let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| "x")).build().unwrap();
     let (_running, address) = start(&pipeline);
-    let taken = format!("tcp://{address}");
-    let wrong = [
+    let error = |endpoint: &str| pipeline.start(endpoint).map(|_| ()).unwrap_err().to_string();
+    for endpoint in [
         "nonsense",
         "tcp://127.0.0.1",
         "tcp://127.0.0.1:99999",
         "tcp://:80",
         "http://127.0.0.1:0",
         "tcp://x.invalid:0",
-    ];
-    for endpoint in wrong.into_iter().chain([&*taken]) {
-        let error = pipeline.start(endpoint).map(|_| ()).unwrap_err().to_string();
+        "tcp://127.0.0.1:+80",
+        "tcp://127.0.0.1:0;127.0.0.1:0",
+    ] {
+        let error = error(endpoint);
         assert!(error.contains(endpoint) && error.contains("tcp://127.0.0.1:8002"), "{error}");
     }
+    assert!(error(&format!("tcp://{address}")).contains("another socket listens there"));
+    // RFC 5737: an address of documentation, which is nobody's.
+    assert!(error("tcp://192.0.2.1:0").contains("no network interface"));
+    let named = pipeline.start("tcp://localhost:0").unwrap();
+    assert_eq!(get(named.address().unwrap(), "/").text(), "x");
 }
 
 #[test]

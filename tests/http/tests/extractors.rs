@@ -41,6 +41,49 @@ fn a_query() {
 }
 
 #[test]
+fn a_query_with_keys_that_repeat_or_have_no_value() {
+    #[derive(Deserialize)]
+    struct Filter {
+        #[serde(default)]
+        tag: Vec<String>,
+        limit: Option<u32>,
+    }
+    let stage = |request: Request, _: &Context| -> Result<String, ErrorResponse> {
+        let Filter { tag, limit } = request.query()?;
+        Ok(format!("{tag:?} {limit:?}"))
+    };
+    let query = |query: &str| {
+        let pipeline = Pipeline::new("p").stage_from(first(stage)).build().unwrap();
+        let answer = pipeline.test(Request::get(&format!("/?{query}"))).unwrap();
+        String::from_utf8(answer.body().as_bytes().to_vec()).unwrap()
+    };
+    assert_eq!(query("tag=a&limit=3&tag=b"), r#"["a", "b"] Some(3)"#);
+    assert_eq!(query("limit="), "[] None");
+    assert_eq!(query(""), "[] None");
+    assert!(query("limit=1&limit=2").contains("limit"), "{}", query("limit=1&limit=2"));
+}
+
+#[test]
+fn an_error_that_is_no_error_by_itself_is_answered_500() {
+    let stage = |request: Request, _: &Context| match request.head().path() {
+        "/text" => Err(ErrorResponse::from("boom\n")),
+        "/teapot" => Err((StatusCode::IM_A_TEAPOT, "short\n").into()),
+        _ => Ok("fine\n"),
+    };
+    let pipeline = Pipeline::new("p").stage_from(first(stage)).build().unwrap();
+    let status = |path: &str| pipeline.test(Request::get(path)).unwrap().status().as_u16();
+    assert_eq!((status("/"), status("/text"), status("/teapot")), (200, 500, 418));
+    let forward = |request: Request, _: &Context| match request.head().path() {
+        "/text" => Err("boom\n"),
+        path => Ok(support::Text(path.to_owned())),
+    };
+    let last = support::second(|text: support::Text, _: &Context| text.0);
+    let pipeline = Pipeline::new("p").stage_from(first(forward)).stage_from(last).build().unwrap();
+    let status = |path: &str| pipeline.test(Request::get(path)).unwrap().status().as_u16();
+    assert_eq!((status("/"), status("/text")), (200, 500));
+}
+
+#[test]
 fn a_form() {
     let stage = |request: Request, _: &Context| {
         let place: Result<Place, FormError> = request.form();

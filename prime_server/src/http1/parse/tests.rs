@@ -432,3 +432,11 @@ fn a_head_after_an_empty_line_is_looked_at_from_its_first_byte_on() {
     assert!(scan.skips_blank(b"\r\n\n"));
     assert_eq!(scan.find_end(b"\n", &limits).unwrap_err().status, 400);
 }
+
+#[test]
+fn what_cannot_begin_a_request_is_refused_by_its_first_byte() {
+    for byte in 0..=u8::MAX {
+        let begins = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~\r".contains(&byte);
+        assert_eq!(HeadScan::default().find_end(&[byte], &Limits::default()).is_ok(), begins, "{byte}");
+    }
+}
