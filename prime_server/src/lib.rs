@@ -17,8 +17,8 @@
 //! }
 //!
 //! #[stage]
-//! fn parse(request: Request) -> Result<Candidate, prime_server::QueryError> {
-//!     let IsPrime { possible_prime } = request.query()?; // an error answers 400 from here
+//! fn parse(request: Request) -> Result<Candidate, ErrorResponse> {
+//!     let IsPrime { possible_prime } = request.query()?; // one that is wrong is answered 400 from here
 //!     Ok(Candidate(possible_prime))
 //! }
 //!
@@ -59,19 +59,28 @@
 //! | chain and configure stages | [`Pipeline`], [`Limits`] |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
 //!
+//! A stage that the compiler does not find ("constant provided when a type was expected", "expected type, found function") lacks
+//! its `#[stage]`.
+//!
 //! # What is promised
 //!
 //! * Every accepted request gets exactly one answer, in its connection's order, or its connection ends. A stage that panics answers
 //!   500 and its worker is rebuilt; a full queue answers 503 with `Retry-After`; a passed deadline answers 504, on time, whether the
-//!   job waits or runs and whether or not the stage ever checks; too many hops answer 508.
+//!   job waits or runs and whether or not the stage ever checks.
 //! * Everything is bounded: requests in flight, queues, and every buffer that a client can fill ([`Limits`]).
 //! * A disconnect, a timeout or a shutdown cancels what waits at once, and sets the flag that [`Context::check`] reads.
 //! * Idle costs nothing, and memory is flat.
 //! * SIGTERM drains: health turns 503, nothing new is taken, what is in flight is answered, and the process ends as soon as it is idle.
 //!
-//! # What to know about the front end
+//! # What to know
 //!
-//! It is a ZMQ_STREAM socket. A client that shuts down its sending side before it has read the answer (half-close) is taken to have
+//! All stages run in one process as yet. [`idempotent`](Pipeline::idempotent), [`Context::attempt`], [`Pipeline::max_hops`] and
+//! [`Message`](trait@Message)'s codec are about jobs that cross processes or go round in circles: what you write now will run so.
+//!
+//! What goes wrong behind an answer (a panic, JSON that cannot be written) is logged by [`tracing`](https://docs.rs/tracing):
+//! install a subscriber to see it, such as `tracing_subscriber::fmt::init()`.
+//!
+//! The front end is a ZMQ_STREAM socket. A client that shuts down its sending side before it has read the answer (half-close) is taken to have
 //! disconnected. A proxy in front of it that keeps connections alive, such as nginx, does not do that.
 
 #[doc(hidden)]

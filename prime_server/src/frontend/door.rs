@@ -71,7 +71,10 @@ impl Door {
                 patterns.len() - 1
             });
             let targets = &mut patterns[at].1;
-            let twice = targets.iter().any(|(taken, _)| *taken == method).then_some("it is there twice");
+            let twice = targets
+                .iter()
+                .any(|(taken, _)| *taken == method)
+                .then_some("something else is there already: a route, the health check or the metrics");
             let unknown = (!is_known(&method)).then_some(
                 "a request of this method is answered 501; GET, HEAD, POST, PUT, DELETE, OPTIONS and PATCH can have routes",
             );

@@ -142,7 +142,8 @@ impl Pipeline {
         Self { options, finished: Vec::new(), last: NoStage }
     }
 
-    /// Adds the first stage.
+    /// Adds the first stage. Where the compiler says that it expected a type and found a function, or "constant provided when a
+    /// type was expected", the function lacks its `#[stage]`.
     pub fn stage<S: Construct>(self) -> Pipeline<Last<S::Out>>
     where
         Request: Feeds<S::In>,
@@ -164,9 +165,10 @@ impl Pipeline {
 }
 
 impl<L> Pipeline<L> {
-    /// Takes requests of this method and path. `{name}` stands for one segment of the path, `{*name}` for the rest; the entry
-    /// stage reads them with [`Request::path`]. Other paths are answered 404, other methods 405. A pipeline without routes takes
-    /// everything.
+    /// Takes requests of this method and path, and with `GET` those of `HEAD`. `{name}` stands for one segment of the path,
+    /// `{*name}` for the rest; the first stage reads them with [`Request::path`]. Other paths are answered 404, other methods 405.
+    /// All routes lead to the first stage, which tells them apart by [`Head::path`](crate::Head::path) and method. A pipeline
+    /// without routes takes everything.
     pub fn route(mut self, method: Method, path: impl Into<String>) -> Self {
         self.options.routes.push((method, path.into()));
         self
@@ -178,7 +180,19 @@ impl<L> Pipeline<L> {
         self
     }
 
-    /// Answers `GET` of this path with the metrics, as Prometheus text.
+    /// Answers `GET` of this path with the metrics, as Prometheus text. Each has the label `pipeline`, those of a stage `stage`.
+    ///
+    /// | metric | kind | what |
+    /// |---|---|---|
+    /// | `prime_connections` | gauge | open connections |
+    /// | `prime_requests_in_flight` | gauge | requests accepted and not yet answered |
+    /// | `prime_answers_total{code}` | counter | answers by status |
+    /// | `prime_refused_total{reason}` | counter | requests and connections answered at the door: `route`, `max_in_flight`, `queue_full`, `held`, `connections`, `too_slow`, `draining` |
+    /// | `prime_stage_queue_length` | gauge | jobs that wait for a worker |
+    /// | `prime_stage_in_flight` | gauge | jobs that a worker runs |
+    /// | `prime_stage_queue_delay_seconds` | histogram | how long jobs waited |
+    /// | `prime_stage_run_seconds` | histogram | how long jobs ran |
+    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader` |
     pub fn metrics(mut self, path: impl Into<String>) -> Self {
         self.options.metrics = Some(path.into());
         self

@@ -82,7 +82,7 @@ fn routes_that_cannot_work_are_refused_when_built() {
     for never in ["/a b", "/a?b", "/a#b", "/\u{e9}"] {
         assert!(built(route(never)).contains("percent-encoded"), "{never}");
     }
-    assert!(built(route("/healthz").health("/healthz")).contains("twice"));
+    assert!(built(route("/healthz").health("/healthz")).contains("the health check"));
     assert!(built(Pipeline::new("wrong").route(Method::TRACE, "/")).contains("501"));
 }
 
