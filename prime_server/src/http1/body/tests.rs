@@ -195,3 +195,15 @@ fn what_is_held_is_the_data_and_the_unfinished_line() {
         assert_eq!(reader.held(), held, "after {input:?}");
     }
 }
+
+#[test]
+fn a_body_takes_up_little_more_than_has_come_of_it() {
+    let mut reader = BodyReader::new(Framing::Length(1 << 20), &Limits::default()).unwrap();
+    for came in (0..1 << 20).step_by(1000) {
+        let capacity = reader.collected.capacity();
+        assert!(capacity <= came + came / 4 + LEAST_ROOM, "{capacity} for {came}");
+        reader.read(&[b'x'; 1000][..1000.min((1 << 20) - came)], &Limits::default()).unwrap();
+    }
+    assert!(reader.is_done());
+    assert_eq!(reader.collected.capacity(), 1 << 20);
+}
