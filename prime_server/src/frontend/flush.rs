@@ -9,6 +9,9 @@ use crate::context::Reason;
 /// How long a client may go on sending after it was told that nothing more is read.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a client may take nothing while more is unsent than is kept for long.
+const WITH_TOO_MUCH: Duration = Duration::from_secs(1);
+
 /// The most bytes sent in one message. What a listener queues is counted in messages, so this bounds it.
 pub(super) const SLICE: usize = 16 << 10;
 
@@ -65,13 +68,16 @@ impl FrontEnd {
         }
     }
 
-    /// A session takes no more for the moment. For too long, or with too much behind it, it is let go.
+    /// A session takes no more for the moment. For too long, which is sooner with much behind it, it is let go.
     fn blocked(&mut self, key: usize, took_some: bool, listener: &mut dyn Listener, now: Instant) {
         let limits = &self.settings.limits;
         self.sessions.block(key, took_some, now, limits);
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let is_over = session.blocked.as_ref().is_some_and(|blocked| blocked.is_over(limits.take_answer, now));
-        if is_over || session.connection.has_too_much(limits) {
+        let patience = match session.connection.has_too_much(limits) {
+            true => limits.take_answer.min(WITH_TOO_MUCH),
+            false => limits.take_answer,
+        };
+        if session.blocked.as_ref().is_some_and(|blocked| blocked.is_over(patience, now)) {
             self.close(key, Reason::SlowReader, listener, now);
         }
     }

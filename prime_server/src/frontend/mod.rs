@@ -192,6 +192,10 @@ impl FrontEnd {
     /// answered.
     fn take_arrivals(&mut self, key: usize, now: Instant) {
         loop {
+            if !self.arrivals.is_empty() {
+                // What has arrived is not the session's any more, and is not to be counted twice.
+                self.sessions.recount(key);
+            }
             let mut arrivals = std::mem::take(&mut self.arrivals);
             for Arrival { seq, head, body } in arrivals.drain(..) {
                 let request = Request::new(Arc::new(head), body, Vec::new());

@@ -32,10 +32,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Notes how much its connection holds.
-    fn count(&mut self) -> usize {
+    /// Notes how much its connection holds, within what all of them hold.
+    fn count(&mut self, all: &mut usize) {
+        *all -= self.held;
         self.held = self.connection.held();
-        self.held
+        *all += self.held;
     }
 
     /// What has taken too long, of what the client is to do.
@@ -136,10 +137,17 @@ impl Sessions {
         if session.listed {
             return;
         }
-        self.held = self.held - session.held + session.count();
+        session.count(&mut self.held);
         if !session.connection.out().is_empty() || session.connection.is_ended() {
             session.listed = true;
             self.to_flush.push(key);
+        }
+    }
+
+    /// Counts what a session holds now.
+    pub(super) fn recount(&mut self, key: usize) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.count(&mut self.held);
         }
     }
 
@@ -150,7 +158,7 @@ impl Sessions {
             if self.sessions.get(key).is_some_and(|session| session.listed) {
                 let session = &mut self.sessions[key];
                 session.listed = false;
-                self.held = self.held - session.held + session.count();
+                session.count(&mut self.held);
                 return Some((key, session));
             }
         }
@@ -166,7 +174,7 @@ impl Sessions {
                 self.blocked += 1;
             }
         }
-        self.held = self.held - session.held + session.count();
+        session.count(&mut self.held);
         self.set_alarm(key, limits);
     }
 

@@ -184,6 +184,8 @@ impl Scene {
         scene.event("").event([GET, GET].concat());
         scene.settle().takes(0);
         scene.answer("x".repeat(1000)).answer("x".repeat(1000));
+        assert_eq!(scene.front_end.metrics.connections.get(), 1, "it may be about to read");
+        scene.later(Duration::from_millis(1000));
         assert_eq!(scene.front_end.metrics.connections.get(), 0, "what two answers leave unsent is too much");
         assert_eq!(scene.front_end.sessions.len(), 1, "it still counts as a connection");
         scene
@@ -349,6 +351,15 @@ fn a_peer_that_takes_nothing_is_let_go_after_the_time_to_take_an_answer() {
     scene.later(limit);
     assert_eq!(job.context.check().map_err(|cancelled| cancelled.reason), Err(Reason::SlowReader));
     assert_eq!(scene.front_end.metrics.connections.get(), 0);
+}
+
+#[test]
+fn a_body_that_comes_in_pieces_counts_once() {
+    let mut scene = Scene::new(Limits { held: 1000, ..Limits::default() });
+    scene.event("").event("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n");
+    scene.settle().event("x".repeat(800));
+    scene.settle().event("x".repeat(100));
+    assert_eq!(scene.settle().waiting(), 1);
 }
 
 #[test]

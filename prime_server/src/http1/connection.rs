@@ -88,7 +88,7 @@ pub(crate) enum Receiving {
     },
 }
 
-/// Over this many times the limit of unsent bytes a client that takes none is let go. Below, it is only not read from.
+/// Over this many times the limit of unsent bytes a client that takes none is soon let go. Below, it is only not read from.
 const UNSENT_FACTOR: usize = 4;
 
 /// An idle connection keeps no more than this of its output buffer.
@@ -212,8 +212,8 @@ impl Connection {
         }
     }
 
-    /// Whether the client leaves more unsent than is kept for one that does not read: not counting one answer, however large,
-    /// since a client must be able to get that.
+    /// Whether more is unsent than is kept for long for a client that takes nothing. It can come to that where answers are ready
+    /// faster than the client reads. One answer does not count, however large, since a client must be able to get that.
     pub(crate) fn has_too_much(&self, limits: &Limits) -> bool {
         self.unsent() > limits.unsent.saturating_mul(UNSENT_FACTOR).saturating_add(self.largest)
     }

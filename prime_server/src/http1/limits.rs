@@ -18,9 +18,9 @@ use std::time::Duration;
 /// | [`target`](Self::target) | 8 KiB | 414, then close |
 /// | [`head`](Self::head) | 32 KiB and 100 headers | 431, then close; for trailers too |
 /// | [`body`](Self::body) | 2 MiB | 413, then close |
-/// | [`pipelined`](Self::pipelined) | 64 requests | more is kept unparsed, up to `unparsed` |
+/// | [`pipelined`](Self::pipelined) | 32 requests | more is kept unparsed, up to `unparsed` |
 /// | [`unparsed`](Self::unparsed) | 64 KiB | what was accepted is answered, then close |
-/// | [`unsent`](Self::unsent) | 1 MiB | nothing more is parsed; four times it, besides one answer: close |
+/// | [`unsent`](Self::unsent) | 1 MiB | nothing more is parsed; over four times it, one answer aside, a client that takes nothing for 1 s is closed |
 /// | [`connections`](Self::connections) | 10,000, or 64 less than the process may open files | 503, then close |
 /// | [`take_answer`](Self::take_answer) | 30 s | close |
 /// | [`head_time`](Self::head_time) | 10 s | 408, then close |
@@ -110,7 +110,7 @@ impl Default for Limits {
             target: 8 << 10,
             head: 32 << 10,
             body: 2 << 20,
-            pipelined: 64,
+            pipelined: 32,
             unparsed: 64 << 10,
             unsent: 1 << 20,
             take_answer: Duration::from_secs(30),
