@@ -68,6 +68,16 @@ fn what_an_idle_worker_will_take_does_not_count_as_waiting() {
 }
 
 #[test]
+fn what_a_summoned_worker_will_take_does_not_count_as_waiting() {
+    let (mut balancer, now) = balancer(Options { queue: 1, ..OPTIONS });
+    assert_eq!(balancer.take(A), None);
+    balancer.offer(job(1), now).unwrap();
+    assert_eq!(balancer.summon(), Some(A));
+    balancer.offer(job(2), now).unwrap();
+    assert_eq!(balancer.offer(job(3), now), Err(job(3)));
+}
+
+#[test]
 fn a_job_that_returns_is_always_taken() {
     let (mut balancer, now) = balancer(Options { queue: 0, ..OPTIONS });
     balancer.offer(TestJob { returns: true, ..job(1) }, now).unwrap();

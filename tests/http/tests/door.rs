@@ -1,8 +1,10 @@
 //! The door: routes, health, metrics, answered without waking a worker.
 
+use std::sync::LazyLock;
+
 use prime_server::prelude::*;
 use prime_server::{Limits, Outcome, Payload, Step};
-use support::{Client, Text, eventually, first, get, second, start};
+use support::{Client, Gate, Text, eventually, first, get, second, start};
 
 fn routed() -> Pipeline {
     Pipeline::new("routed")
@@ -35,6 +37,13 @@ fn only_routed_paths_and_methods_reach_the_stage() {
     assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, POST")));
     assert_eq!(client.post("/healthz", "", "").status, 405);
     assert_eq!(running.stages()[0].jobs, before, "no worker was woken");
+}
+
+#[test]
+fn a_method_is_allowed_once() {
+    let pipeline = Pipeline::new("both").route(Method::HEAD, "/").route(Method::GET, "/");
+    let built = pipeline.stage_from(first(|_: Request, _: &Context| "x")).build().unwrap();
+    assert_eq!(built.test(Request::post("/", "")).unwrap().headers()["allow"], "GET, HEAD");
 }
 
 #[test]
@@ -86,6 +95,21 @@ fn routes_that_cannot_work_are_refused_when_built() {
     assert!(built(Pipeline::new("wrong").route(Method::TRACE, "/")).contains("501"));
 }
 
+struct Nameless;
+
+impl Run for Nameless {
+    type In = Request;
+    type Out = &'static str;
+
+    fn run(&mut self, _: Request, _: &Context) -> &'static str {
+        "x"
+    }
+}
+
+impl Stage for Nameless {
+    const NAME: &'static str = "";
+}
+
 #[test]
 fn options_that_cannot_work_are_refused_when_built() {
     use std::time::Duration;
@@ -95,6 +119,18 @@ fn options_that_cannot_work_are_refused_when_built() {
     assert!(error(Pipeline::new("p").stage_from(stage()).workers(usize::MAX).build()).contains("8192"));
     assert!(error(Pipeline::new("p").stage_from(stage()).timeout(Duration::ZERO).build()).contains("504"));
     assert!(error(Pipeline::new("p").max_in_flight(0).stage_from(stage()).build()).contains("max_in_flight"));
+    let too_many = usize::try_from(1_u64 << 32).unwrap();
+    assert!(error(Pipeline::new("p").max_in_flight(too_many).stage_from(stage()).build()).contains("4294967295"));
+    let mut stages = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| Text(String::new())));
+    for _ in 0..63 {
+        stages = stages.stage_from(second(|text: Text, _: &Context| text));
+    }
+    let end = |text: Text, _: &Context| text.0;
+    assert!(error(stages.stage_from(second(end)).build()).contains("65 stages"));
+    let forward = |_: Request, _: &Context| Text(String::new());
+    let twice = Pipeline::new("p").stage_from(first(forward)).stage_from(second(|text: Text, _: &Context| text));
+    assert!(error(twice.stage_from(second(end)).build()).contains("two stages named `second`"));
+    assert!(error(Pipeline::new("p").stage_from(|| Nameless).build()).contains("the name is empty"));
     assert!(error(Pipeline::new("p").deadline(Duration::ZERO).stage_from(stage()).build()).contains("deadline"));
     let pass = || second(|text: Text, _: &Context| text);
     let twice = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| Text(String::new()))).stage_from(pass());
@@ -185,12 +221,56 @@ fn an_outcome_that_names_no_route_of_its_stage_answers_500() {
 type Plain = support::First<fn(Request, &Context) -> &'static str>;
 
 #[test]
+fn it_listens_on_ipv6_too() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| "x")).build().unwrap();
+    let running = pipeline.start("tcp://[::1]:0").unwrap();
+    assert_eq!(get(running.address().unwrap(), "/").text(), "x");
+}
+
+static NARROW: LazyLock<Gate> = LazyLock::new(Gate::new);
+
+#[stage(workers = 1, queue = 1)]
+fn narrow(_: Request) -> &'static str {
+    NARROW.pass();
+    "passed"
+}
+
+#[test]
+fn the_options_of_the_attribute_hold_where_the_builder_sets_none() {
+    let answers = |pipeline: Result<prime_server::Built, StartError>| {
+        let running = pipeline.unwrap().start_in_process().unwrap();
+        let client = running.client();
+        let before = NARROW.arrived();
+        let runs = client.send(Request::get("/")).unwrap();
+        NARROW.wait_for(before + 1);
+        let waits = client.send(Request::get("/")).unwrap();
+        eventually("the second waits", || running.stages()[0].waiting == 1);
+        let third = client.send(Request::get("/")).unwrap();
+        (running, runs, waits, third)
+    };
+    let (_running, _runs, _waits, third) = answers(Pipeline::new("attribute").stage::<narrow>().build());
+    assert_eq!(third.wait().unwrap().status(), 503);
+    let (running, _runs, _waits, third) = answers(Pipeline::new("builder").stage::<narrow>().queue(2).build());
+    eventually("the third waits too", || running.stages()[0].waiting == 2);
+    NARROW.open();
+    assert_eq!(third.wait().unwrap().status(), 200);
+}
+
+#[test]
 fn a_constructor_that_fails_stops_the_start() {
     let error = |pipeline: prime_server::Built| pipeline.start_in_process().map(|_| ()).unwrap_err().to_string();
     let fails = || -> Result<Plain, &'static str> { Err("no map here") };
     assert!(error(Pipeline::new("p").stage_from(fails).build().unwrap()).contains("no map here"));
     let panics = || -> Plain { panic!("no memory") };
     assert!(error(Pipeline::new("p").stage_from(panics).build().unwrap()).contains("no memory"));
+    let bytes = 1_u64 << 40;
+    let panics = move || -> Plain { panic!("no memory for {bytes} bytes") };
+    assert!(
+        error(Pipeline::new("p").stage_from(panics).build().unwrap()).contains("no memory for 1099511627776 bytes")
+    );
 }
 
 #[test]
@@ -230,6 +310,81 @@ fn metrics_tell_queue_run_time_and_outcomes_of_each_stage() {
     ] {
         assert!(lines.iter().any(|there| there == line), "{line} is missing in\n{}", page.text());
     }
+}
+
+#[test]
+fn metrics_tell_what_is_there_and_why_what_came_was_refused() {
+    for (permits, reason) in [(2, "max_in_flight"), (3, "queue_full")] {
+        let gate = Gate::new();
+        let pass = gate.clone();
+        let stage = first(move |_: Request, _: &Context| {
+            pass.pass();
+            "done"
+        });
+        let pipeline = Pipeline::new("busy").route(Method::GET, "/").metrics("/metrics").max_in_flight(permits);
+        let (running, address) = start(&pipeline.stage_from(stage).workers(1).queue(1).build().unwrap());
+        let mut clients: Vec<_> = (0..2).map(|_| Client::connect(address)).collect();
+        clients[0].send_get("/");
+        gate.wait_for(1);
+        clients[1].send_get("/");
+        eventually("the second waits", || running.stages()[0].waiting == 1);
+        assert_eq!(get(address, "/").status, 503);
+        assert_eq!(get(address, "/nowhere").status, 404);
+        let page = get(address, "/metrics");
+        assert_eq!(page.metric("prime_refused_total", &[&format!("reason=\"{reason}\"")]), Some(1.0));
+        assert_eq!(page.metric("prime_refused_total", &["reason=\"route\""]), Some(1.0));
+        assert_eq!(page.metric("prime_answers_total", &["code=\"503\""]), Some(1.0));
+        assert_eq!(page.metric("prime_answers_total", &["code=\"404\""]), Some(1.0));
+        assert_eq!(page.metric("prime_requests_in_flight", &[]), Some(2.0));
+        assert_eq!(page.metric("prime_stage_queue_length", &["stage=\"first\""]), Some(1.0));
+        assert_eq!(page.metric("prime_stage_in_flight", &["stage=\"first\""]), Some(1.0));
+        gate.open();
+        clients.iter_mut().for_each(|client| assert_eq!(client.read().text(), "done"));
+        eventually("the worker is idle", || running.stages()[0].running == 0);
+        let page = get(address, "/metrics");
+        let delay = page.metric("prime_stage_queue_delay_seconds_sum", &["stage=\"first\""]);
+        assert!(delay > Some(0.0), "the second has waited: {delay:?}");
+        let stats = &running.stages()[0];
+        assert!(stats.jobs == 2 && !stats.busy.is_zero(), "{stats:?}");
+    }
+}
+
+#[test]
+fn a_client_of_this_process_passes_the_same_door() {
+    let running =
+        routed().stage_from(first(|_: Request, _: &Context| "done")).build().unwrap().start_in_process().unwrap();
+    let client = running.client();
+    let status = |target| client.call(Request::get(target)).unwrap().status().as_u16();
+    assert_eq!((status("/tile/1/2"), status("/nowhere"), status("/files/a")), (200, 404, 405));
+    running.stop();
+    assert!(client.send(Request::get("/tile/1/2")).is_err(), "it has stopped");
+}
+
+#[test]
+fn what_is_tested_passes_the_same_door() {
+    let stage = |request: Request, _: &Context| -> Result<String, prime_server::PathError> {
+        let params: Vec<(String, String)> = request.path()?;
+        Ok(params.into_iter().map(|(name, value)| format!("{name}={value};")).collect())
+    };
+    let built = routed().stage_from(first(stage)).build().unwrap();
+    let answer = |target| {
+        let response = built.test(Request::get(target)).unwrap();
+        (response.status().as_u16(), String::from_utf8_lossy(response.body().as_bytes()).into_owned())
+    };
+    assert_eq!(answer("/tile/7/a%2Fb"), (200, "z=7;x=a/b;".to_owned()));
+    assert_eq!(answer("/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!((answer("/nowhere").0, answer("/files/a").0), (404, 405));
+}
+
+#[test]
+fn threads_are_named_after_their_stages() {
+    #[stage(name = "a rather long name", workers = 2)]
+    fn long(_: Request) -> String {
+        std::thread::current().name().unwrap_or_default().to_owned()
+    }
+    let (_running, address) = start(&Pipeline::new("named").stage::<long>().build().unwrap());
+    let name = get(address, "/");
+    assert!(["a rather lo-0", "a rather lo-1"].contains(&name.text()), "{name:?}");
 }
 
 /// A line of metrics with its labels in alphabetical order, which means nothing in Prometheus text.

@@ -121,6 +121,9 @@ fn text() {
     let text = |kind: &str, body: &str| ask(stage, "/", &format!("Content-Type: text/plain{kind}\r\n"), body);
     assert_eq!(text("", "grüße").text(), "grüße");
     assert_eq!(text("; charset=\"UTF-8\"", "x").text(), "x");
+    assert_eq!(text("; charset=utf8", "x").text(), "x");
+    assert_eq!(text("; charset=us-ascii", "x").text(), "x");
+    assert_eq!(text("; format=flowed", "x").text(), "x");
     refused(&text("; charset=latin1", "x"), 415, "latin1");
     let (_running, address) = start(&Pipeline::new("p").stage_from(first(stage)).workers(1).build().unwrap());
     let mut client = Client::connect(address);

@@ -2,7 +2,7 @@
 
 use prime_server::prelude::*;
 use prime_server::{Running, Version};
-use support::{Client, first, get, start};
+use support::{Client, eventually, first, get, start};
 
 /// Answers with the method, target, version and body that it got.
 fn echo() -> (Running, std::net::SocketAddr) {
@@ -27,6 +27,14 @@ fn a_connection_is_kept_and_each_answer_is_dated_and_measured() {
         assert!(answer.header("date").is_some_and(|date| date.ends_with(" GMT")), "{answer:?}");
         assert!(!answer.closes());
     }
+}
+
+#[test]
+fn the_date_is_that_of_the_answer() {
+    let (_running, address) = echo();
+    let mut client = Client::connect(address);
+    let before = client.get("/");
+    eventually("a second later", || client.get("/").header("date") != before.header("date"));
 }
 
 #[test]

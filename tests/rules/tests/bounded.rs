@@ -1,7 +1,9 @@
 //! Rule 2: everything is bounded. Admission happens at the door, and every buffer that a client can fill has a cap.
 
-use prime_server::Limits;
+use std::time::{Duration, Instant};
+
 use prime_server::prelude::*;
+use prime_server::{Limits, Running};
 use support::{Client, Gate, eventually, first, get, start};
 
 fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
@@ -75,6 +77,18 @@ fn what_a_connection_sends_beyond_its_caps_ends_it() {
     let answer = client.read();
     assert!(answer.status == 200 && answer.closes(), "what was accepted is answered, and is the last: {answer:?}");
     assert!(client.is_closed());
+}
+
+#[test]
+fn a_client_that_is_cut_off_has_time_to_notice() {
+    let gate = Gate::new();
+    let (_running, address) = start(&gated(&gate, Pipeline::new("cut off").limits(limits(|limits| limits.body = 10))));
+    let start = Instant::now();
+    let mut client = Client::connect(address);
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n");
+    assert_eq!(client.read().status, 413);
+    assert!(client.is_closed());
+    assert!(start.elapsed() >= Duration::from_secs(1), "what it sent on its way would have reset the connection");
 }
 
 #[test]
@@ -167,10 +181,94 @@ fn a_client_that_does_not_read_is_let_go() {
         .unwrap();
     let (_running, address) = start(&pipeline);
     let mut deaf = Client::connect(address);
+    assert_eq!(deaf.get("/").status, 200);
     let requests = "GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(16);
     let mut control = Client::connect(address);
     eventually("the connection is closed", || {
         deaf.try_send(&requests);
         control.get("/metrics").text().contains("prime_connections{pipeline=\"reader\"} 1\n")
     });
+    assert!(!deaf.is_closed(), "what was on its way arrives, and then the end");
+}
+
+#[test]
+fn bodies_that_are_still_arriving_count_too() {
+    let gate = Gate::new();
+    let pipeline = Pipeline::new("arriving").metrics("/metrics").limits(limits(|limits| limits.held = 1000));
+    let (_running, address) = start(&gated(&gate, pipeline));
+    let part = format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 900\r\n\r\n{}", "x".repeat(600));
+    let mut waits = Client::connect(address);
+    waits.send(format!("{part}{}", "x".repeat(300)));
+    gate.wait_for(1);
+    let mut refused = Client::connect(address);
+    refused.send(&part);
+    let answer = refused.read();
+    assert!(answer.status == 503 && answer.closes(), "before the body is there: {answer:?}");
+    assert_eq!(get(address, "/metrics").metric("prime_refused_total", &["reason=\"held\""]), Some(1.0));
+    gate.open();
+    assert_eq!(waits.read().text(), "900");
+
+    // So does a head whose body is to come, until its client leaves.
+    let padding = "x".repeat(700);
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: test\r\nX: {padding}\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    let mut leaves = Client::connect(address);
+    leaves.send(head);
+    assert_eq!(leaves.read().status, 100);
+    let status = || Client::connect(address).post("/", "", &"x".repeat(600)).status;
+    assert_eq!(status(), 503);
+    assert_eq!(get(address, "/metrics").metric("prime_refused_total", &["reason=\"held\""]), Some(2.0));
+    drop(leaves);
+    eventually("there is room again", || status() == 200);
+}
+
+/// A client that has asked for more than fits between it and the server, each answer in a message of its own, and reads none.
+fn asks_and_does_not_read(answers: u64, limits: Limits) -> (Running, Client, Client) {
+    let big = |_: Request, _: &Context| vec![b'x'; 64 << 10];
+    let pipeline = Pipeline::new("late").metrics("/metrics").limits(limits).stage_from(first(big)).workers(1);
+    let (running, address) = start(&pipeline.build().unwrap());
+    let (mut client, mut control) = (Client::connect(address), Client::connect(address));
+    for asked in 1..=answers {
+        client.send(format!("GET / HTTP/1.{}\r\nHost: test\r\n\r\n", u8::from(asked < answers)));
+        eventually("it is answered", || running.stages()[0].jobs == asked && running.stages()[0].running == 0);
+        assert_eq!(control.get("/metrics").status, 200);
+    }
+    (running, client, control)
+}
+
+#[test]
+fn a_client_that_reads_late_gets_all() {
+    const ANSWERS: u64 = 400;
+    let (_running, mut client, _control) = asks_and_does_not_read(ANSWERS, limits(|limits| limits.unsent = 1 << 30));
+    for _ in 0..ANSWERS {
+        assert_eq!(client.read().body.len(), 64 << 10);
+    }
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_drain_waits_for_answers_that_are_not_taken_yet() {
+    let (running, _client, _control) = asks_and_does_not_read(400, limits(|limits| limits.unsent = 1 << 30));
+    let client = running.client();
+    running.drain();
+    for _ in 0..10 {
+        assert_eq!(client.call(Request::get("/")).map(|answer| answer.status().as_u16()), Ok(503));
+    }
+}
+
+#[test]
+fn a_client_that_takes_no_byte_for_too_long_is_let_go() {
+    let big = |_: Request, _: &Context| vec![b'x'; 64 << 10];
+    let limits = limits(|limits| {
+        limits.unsent = 1 << 30;
+        limits.take_answer = Duration::from_millis(200);
+    });
+    let pipeline = Pipeline::new("deaf").metrics("/metrics").limits(limits).stage_from(first(big)).workers(1);
+    let (_running, address) = start(&pipeline.build().unwrap());
+    let (mut deaf, mut control) = (Client::connect(address), Client::connect(address));
+    assert_eq!(deaf.get("/").status, 200);
+    deaf.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(400));
+    let closed = || control.get("/metrics").metric("prime_connections", &[]) == Some(1.0);
+    eventually("the connection is closed", closed);
+    drop(deaf);
 }

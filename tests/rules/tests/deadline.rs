@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prime_server::prelude::*;
-use support::{Client, Gate, Text, eventually, first, get, second, start};
+use support::{Client, Gate, PATIENCE, Text, eventually, first, get, second, start};
 
 #[test]
 fn a_running_job_and_a_queued_one_are_answered_504_though_the_worker_is_stuck() {
@@ -46,6 +46,7 @@ fn a_stage_timeout_covers_the_time_at_that_stage() {
         .stage_from(second(last))
         .workers(1)
         .timeout(Duration::from_millis(50))
+        .metrics("/metrics")
         .build()
         .unwrap();
     let (running, address) = start(&pipeline);
@@ -57,8 +58,12 @@ fn a_stage_timeout_covers_the_time_at_that_stage() {
     assert_eq!(stuck.read().status, 504);
     assert_eq!(queued.read().status, 504);
     assert_eq!(running.stages()[1].waiting, 0);
+    let timed_out = ["reason=\"timed_out\"", "stage=\"second\""];
+    let count = || get(address, "/metrics").metric("prime_stage_outcomes_total", &timed_out);
+    eventually("the queued one is counted", || count() == Some(1.0));
     gate.open();
     eventually("the pool is free again", || running.stages()[1].running == 0);
+    assert_eq!(count(), Some(2.0), "so is the one that ran");
     eventually("and answers", || get(address, "/fine").text() == "/fine");
 }
 
@@ -77,4 +82,33 @@ fn the_flag_is_set_when_the_deadline_fires() {
     let (running, address) = start(&pipeline.build().unwrap());
     assert_eq!(get(address, "/").status, 504);
     eventually("the job ends by itself", || running.stages()[0].running == 0);
+}
+
+#[test]
+fn the_flag_is_set_when_a_stage_timeout_fires() {
+    let (ended, ends) = std::sync::mpsc::sync_channel(1);
+    let stage = move |_: Request, cx: &Context| -> Result<&'static str, Cancelled> {
+        loop {
+            if let Err(cancelled) = cx.check() {
+                let _ = ended.send(cancelled.reason);
+                return Err(cancelled);
+            }
+            std::thread::yield_now();
+        }
+    };
+    let pipeline = Pipeline::new("stage flag").stage_from(first(stage)).workers(1).timeout(Duration::from_millis(50));
+    let (_running, address) = start(&pipeline.build().unwrap());
+    assert_eq!(get(address, "/").status, 504);
+    assert_eq!(ends.recv_timeout(PATIENCE), Ok(prime_server::Reason::TimedOut));
+}
+
+#[test]
+fn a_long_stage_timeout_does_not_move_the_deadline() {
+    let stage = |_: Request, cx: &Context| {
+        assert!(cx.remaining() <= Duration::from_secs(60), "the request's deadline is sooner");
+        "fine"
+    };
+    let pipeline = Pipeline::new("sooner").deadline(Duration::from_secs(60)).stage_from(first(stage));
+    let (_running, address) = start(&pipeline.timeout(Duration::from_secs(600)).build().unwrap());
+    assert_eq!(get(address, "/").status, 200);
 }

@@ -1,8 +1,8 @@
 //! Rule 1: every accepted request gets exactly one answer, in its connection's order, whatever happens to its job.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prime_server::prelude::*;
@@ -97,6 +97,70 @@ fn a_panic_whose_payload_panics_when_dropped_does_no_more_harm() {
     assert_eq!(client.get("/").text(), "fine");
 }
 
+struct Fuse(bool);
+
+#[stage(name = "fuse")]
+impl Fuse {
+    fn new() -> Self {
+        Self(false)
+    }
+
+    fn run(&mut self, request: Request) -> &'static str {
+        self.0 = request.head().path() == "/panic";
+        assert!(!self.0, "asked to");
+        "fine"
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        assert!(!self.0, "once more");
+    }
+}
+
+#[test]
+fn a_panicked_stage_that_panics_when_dropped_is_made_anew() {
+    let (_running, address) = start(&Pipeline::new("fuse").stage::<Fuse>().workers(1).build().unwrap());
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/panic").status, 500);
+    assert_eq!(client.get("/").text(), "fine");
+}
+
+#[test]
+fn attempts_to_rebuild_a_worker_come_further_and_further_apart() {
+    let (made, times) = std::sync::mpsc::sync_channel(8);
+    let constructor = move || {
+        let _ = made.try_send(Instant::now());
+        FIRST
+            .swap(false, Ordering::SeqCst)
+            .then_some(First(|_: Request, _: &Context| -> &'static str { panic!("asked to") }))
+            .ok_or("never again")
+    };
+    static FIRST: AtomicBool = AtomicBool::new(true);
+    let (_running, address) = start(&Pipeline::new("pauses").stage_from(constructor).workers(1).build().unwrap());
+    assert_eq!(get(address, "/").status, 500);
+    let times: Vec<Instant> = times.iter().take(4).collect();
+    assert!(times[2] - times[1] >= Duration::from_millis(100), "{times:?}");
+    assert!(times[3] - times[2] >= Duration::from_millis(200), "{times:?}");
+}
+
+#[test]
+fn a_worker_that_cannot_be_rebuilt_ends_with_the_pipeline() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let makes = Arc::clone(&made);
+    let constructor = move || match makes.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(First(|_: Request, _: &Context| -> &'static str { panic!("asked to") })),
+        _ => Err("never again"),
+    };
+    let pipeline = Pipeline::new("never").stage_from(constructor).workers(1).build().unwrap();
+    let (running, address) = start(&pipeline);
+    assert_eq!(get(address, "/").status, 500);
+    eventually("it is tried", || made.load(Ordering::SeqCst) > 1);
+    running.stop();
+    drop(pipeline);
+    eventually("the worker has let go of the constructor", || Arc::strong_count(&made) == 1);
+}
+
 struct Resetting(bool);
 
 #[stage(name = "resetting")]
@@ -122,6 +186,41 @@ fn a_panic_in_reset_comes_after_the_answer() {
     let mut client = Client::connect(address);
     assert_eq!(client.get("/panic").text(), "fine");
     assert_eq!(client.get("/").text(), "fine");
+}
+
+struct Counting {
+    made: usize,
+    jobs: usize,
+}
+
+impl Counting {
+    fn new(made: usize) -> Self {
+        Self { made, jobs: 0 }
+    }
+}
+
+#[stage(name = "counting")]
+impl Counting {
+    fn run(&mut self, request: Request) -> String {
+        self.jobs += 1 + usize::from(request.head().path() == "/panic");
+        format!("{} {}", self.made, self.jobs)
+    }
+
+    fn reset(&mut self) {
+        assert!(self.jobs < 2, "asked to");
+        self.jobs = 0;
+    }
+}
+
+#[test]
+fn reset_follows_each_job_and_a_panic_in_it_costs_the_stage() {
+    let made = AtomicUsize::new(0);
+    let constructor = move || Counting::new(made.fetch_add(1, Ordering::SeqCst));
+    let (_running, address) = start(&Pipeline::new("counting").stage_from(constructor).workers(1).build().unwrap());
+    let mut client = Client::connect(address);
+    for (path, answer) in [("/", "0 1"), ("/", "0 1"), ("/panic", "0 2"), ("/", "1 1")] {
+        assert_eq!(client.get(path).text(), answer);
+    }
 }
 
 #[derive(Message, Serialize, Deserialize)]
@@ -164,6 +263,21 @@ fn a_queued_message_that_panics_when_dropped_does_not_stop_the_front_end() {
 }
 
 #[test]
+fn a_refused_message_that_panics_when_dropped_costs_the_worker_but_no_answer() {
+    let pipeline = Pipeline::new("refused").metrics("/metrics").stage::<fragile>().workers(1).stage::<hold>();
+    let (running, address) = start(&pipeline.workers(1).queue(1).build().unwrap());
+    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(address)).collect();
+    clients.iter_mut().for_each(|client| client.send_get("/"));
+    eventually("one runs, one waits", || running.stages()[1].running == 1 && running.stages()[1].waiting == 1);
+    for lost in 1..3 {
+        assert_eq!(get(address, "/").status, 503);
+        let counted = ["reason=\"lost\"", "stage=\"fragile\""];
+        let count = || get(address, "/metrics").metric("prime_stage_outcomes_total", &counted);
+        eventually("the worker is lost", || count() == Some(f64::from(lost)));
+    }
+}
+
+#[test]
 fn a_full_queue_answers_503_and_says_when_to_come_again() {
     let gate = Gate::new();
     let pass = gate.clone();
@@ -196,12 +310,16 @@ fn a_forward_to_a_full_queue_answers_503_from_there() {
         text.0
     };
     let forward = |request: Request, _: &Context| Text(request.head().path().to_owned());
-    let pipeline = Pipeline::new("forward").stage_from(first(forward)).stage_from(second(last)).workers(1).queue(0);
+    let pipeline = Pipeline::new("forward").metrics("/metrics").stage_from(first(forward)).stage_from(second(last));
+    let pipeline = pipeline.workers(1).queue(0);
     let (_running, address) = start(&pipeline.build().unwrap());
     let mut client = Client::connect(address);
     client.send_get("/kept");
     gate.wait_for(1);
-    assert_eq!(get(address, "/refused").status, 503);
+    let refused = get(address, "/refused");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    let counted = ["reason=\"queue_full\"", "stage=\"first\""];
+    assert_eq!(get(address, "/metrics").metric("prime_stage_outcomes_total", &counted), Some(1.0));
     gate.open();
     assert_eq!(client.read().text(), "/kept");
 }
@@ -275,10 +393,15 @@ fn an_error_answers_from_the_stage_where_it_happened() {
         "/bad" => Err((StatusCode::IM_A_TEAPOT, "short and stout")),
         path => Ok(Text(path.to_owned())),
     };
-    let last = |text: Text, _: &Context| text.0;
+    let last = |text: Text, _: &Context| match text.0.as_str() {
+        "/early" => Flow::answer((StatusCode::ACCEPTED, "early")),
+        _ => Flow::Forward(text.0),
+    };
     let pipeline = Pipeline::new("early").stage_from(first(forward)).stage_from(second(last)).build().unwrap();
     let (_running, address) = start(&pipeline);
     let answer = get(address, "/bad");
     assert_eq!((answer.status, answer.text()), (418, "short and stout"));
+    let answer = get(address, "/early");
+    assert_eq!((answer.status, answer.text()), (202, "early"));
     assert_eq!(get(address, "/good").text(), "/good");
 }

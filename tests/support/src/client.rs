@@ -35,6 +35,16 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("the body is text")
     }
 
+    /// The value of a metric on this page: that of the first line of this name with these labels, whatever their order.
+    #[must_use]
+    pub fn metric(&self, name: &str, labels: &[&str]) -> Option<f64> {
+        let mut lines =
+            self.text().lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
+        let (_, value) =
+            lines.find(|(all, _)| labels.iter().all(|label| all.split(',').any(|there| there == *label)))?;
+        value.parse().ok()
+    }
+
     /// Whether the connection ends after it.
     #[must_use]
     pub fn closes(&self) -> bool {
