@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use http::{Method, Version, header};
+use http::{Method, Version};
 
 use super::Reject;
 use super::body::BodyReader;
@@ -139,15 +139,11 @@ impl Connection {
         let before = out.len();
         match (reply, slot.answer) {
             (Reply::Whole(response), Answer::Awaited { .. }) => {
-                slot.asked.keep_alive &= !asks_to_close(&response);
-                encode::whole(out, &response, slot.asked, date);
+                encode::whole(out, &response, &mut slot.asked, date);
                 slot.answer = Answer::Complete;
             }
             (Reply::Head(response), Answer::Awaited { .. }) => {
-                // Without chunks the end of the body is the end of the connection (RFC 9112, 6.3).
-                slot.asked.keep_alive &= slot.asked.version == Version::HTTP_11 && !asks_to_close(&response);
-                slot.asked.head_only |= encode::is_bodiless(response.status());
-                encode::stream_head(out, &response, slot.asked, date);
+                encode::stream_head(out, &response, &mut slot.asked, date);
                 slot.answer = Answer::Streaming;
             }
             (Reply::Chunk(chunk), Answer::Streaming) => encode::chunk(out, &chunk, slot.asked),
@@ -367,7 +363,7 @@ impl Connection {
         let slot = self.slots.back_mut().expect("one was pushed, or is the body's");
         slot.asked.keep_alive = false;
         slot.answer = Answer::Complete;
-        encode::reject(if is_first { &mut self.out } else { &mut slot.held_back }, reject, slot.asked, date);
+        encode::reject(if is_first { &mut self.out } else { &mut slot.held_back }, reject, &mut slot.asked, date);
         self.advance();
     }
 
@@ -398,12 +394,6 @@ impl Connection {
             self.out.extend_from_slice(encode::CONTINUE);
         }
     }
-}
-
-fn asks_to_close(response: &crate::Response) -> bool {
-    let values = response.headers().get_all(header::CONNECTION).iter();
-    let mut tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 #[cfg(test)]

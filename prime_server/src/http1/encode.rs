@@ -1,6 +1,6 @@
 //! From an answer to bytes.
 
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 
 use super::Reject;
 use crate::{IntoResponse, Response};
@@ -15,14 +15,14 @@ pub(super) struct Asked {
 }
 
 /// Writes an answer whose body is whole.
-pub(super) fn whole(out: &mut Vec<u8>, response: &Response, asked: Asked, date: &[u8]) {
+pub(super) fn whole(out: &mut Vec<u8>, response: &Response, asked: &mut Asked, date: &[u8]) {
     let body = if is_bodiless(response.status()) { &[] } else { response.body().as_bytes() };
     out.reserve(HEAD_ESTIMATE + if asked.head_only { 0 } else { body.len() });
-    head(out, response, date);
+    head(out, response, asked, date);
     if has_length(response.status()) {
         line(out, b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
     }
-    end_head(out, asked);
+    end_head(out, *asked);
     if !asked.head_only {
         out.extend_from_slice(body);
     }
@@ -30,16 +30,20 @@ pub(super) fn whole(out: &mut Vec<u8>, response: &Response, asked: Asked, date: 
 
 /// Writes the head of an answer whose body follows piece by piece: in chunks, or up to the connection's end where the client
 /// is too old for chunks.
-pub(super) fn stream_head(out: &mut Vec<u8>, response: &Response, asked: Asked, date: &[u8]) {
-    head(out, response, date);
+pub(super) fn stream_head(out: &mut Vec<u8>, response: &Response, asked: &mut Asked, date: &[u8]) {
+    asked.head_only |= is_bodiless(response.status());
+    head(out, response, asked, date);
     if !is_bodiless(response.status()) {
         if asked.version == Version::HTTP_11 {
             line(out, b"transfer-encoding", b"chunked");
+        } else {
+            // Without chunks the end of the body is the end of the connection (RFC 9112, 6.3).
+            asked.keep_alive = false;
         }
     } else if has_length(response.status()) {
         line(out, b"content-length", b"0");
     }
-    end_head(out, asked);
+    end_head(out, *asked);
 }
 
 /// Writes a piece of the body. An empty one is left out, since an empty chunk means the end.
@@ -64,19 +68,36 @@ pub(super) fn last_chunk(out: &mut Vec<u8>, asked: Asked) {
 }
 
 /// Writes the answer to bytes that are no request.
-pub(super) fn reject(out: &mut Vec<u8>, reject: Reject, asked: Asked, date: &[u8]) {
+pub(super) fn reject(out: &mut Vec<u8>, reject: Reject, asked: &mut Asked, date: &[u8]) {
     whole(out, &(reject.status, format!("{}\n", reject.sentence)).into_response(), asked, date);
 }
 
 /// Room for the lines of a small answer's head.
 const HEAD_ESTIMATE: usize = 192;
 
-fn head(out: &mut Vec<u8>, response: &Response, date: &[u8]) {
+/// The status line and the headers, the stage's own but for those that say where the message ends. A value cannot hold a line
+/// break: `HeaderValue` refuses it.
+fn head(out: &mut Vec<u8>, response: &Response, asked: &mut Asked, date: &[u8]) {
     status_line(out, response.status());
-    headers(out, response.headers());
-    if !response.headers().contains_key(header::DATE) {
+    let mut is_dated = false;
+    for (name, value) in response.headers() {
+        match *name {
+            header::CONTENT_LENGTH | header::TRANSFER_ENCODING => {}
+            header::CONNECTION => asked.keep_alive &= !asks_to_close(value),
+            _ => {
+                is_dated |= *name == header::DATE;
+                line(out, name.as_str().as_bytes(), value.as_bytes());
+            }
+        }
+    }
+    if !is_dated {
         line(out, b"date", date);
     }
+}
+
+fn asks_to_close(connection: &HeaderValue) -> bool {
+    let mut tokens = connection.as_bytes().split(|byte| *byte == b',');
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 fn end_head(out: &mut Vec<u8>, asked: Asked) {
@@ -105,16 +126,6 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-/// The stage's own headers, but for those that say where the message ends. A value cannot hold a line break: `HeaderValue`
-/// refuses it.
-fn headers(out: &mut Vec<u8>, headers: &HeaderMap) {
-    for (name, value) in headers {
-        if ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION].contains(name) {
-            line(out, name.as_str().as_bytes(), value.as_bytes());
-        }
-    }
 }
 
 /// HTTP/1.1 goes on unless told otherwise, HTTP/1.0 the other way round.
