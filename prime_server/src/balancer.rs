@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::RequestId;
 use crate::deadlines::Deadlines;
+use crate::ids::RequestId;
 
 /// A worker's number within its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,5 @@
 //! What a running job may ask about its request: identity, deadline, and whether anybody still waits for it.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,23 +7,9 @@ use http::StatusCode;
 
 use crate::answers::timed_out;
 use crate::cancellation::Cancellation;
-use crate::request::Head;
-use crate::transport::StageId;
+use crate::head::Head;
+use crate::ids::{RequestId, StageId};
 use crate::{IntoResponse, Response};
-
-/// Names a request for as long as it is in flight: the key of its place at the front end and that place's generation, so
-/// that an answer that comes too late finds nobody instead of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId {
-    pub(crate) key: u32,
-    pub(crate) generation: u32,
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{:x}", self.key, self.generation)
-    }
-}
 
 /// Longer than anything waits. Keeps moments in time from overflowing where a limit is to mean "none".
 pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

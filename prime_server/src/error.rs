@@ -111,13 +111,6 @@ impl std::fmt::Debug for StartError {
     }
 }
 
-impl StartError {
-    /// A stage's constructor failed: for a [`Construct`](crate::Construct) written by hand.
-    pub fn construct<S: crate::Stage>(error: impl Into<BoxError>) -> Self {
-        StartError::Construct { stage: S::NAME, source: error.into() }
-    }
-}
-
 fn sentence(status: StatusCode, error: &impl ToString) -> Response {
     (status, format!("{}\n", error.to_string())).into_response()
 }

@@ -93,7 +93,9 @@ mod context;
 mod deadlines;
 mod error;
 mod frontend;
+mod head;
 mod http1;
+mod ids;
 mod lifecycle;
 mod loopback;
 mod message;
@@ -117,14 +119,16 @@ mod sync {
 
 pub use prime_server_macros::{Message, Schema, Stage, stage};
 
-pub use context::{Cancelled, Context, Reason, RequestId};
+pub use context::{Cancelled, Context, Reason};
 pub use error::{BoxError, ErrorResponse, FormError, JsonError, PathError, QueryError, StartError, TextError};
+pub use head::Head;
 pub use http::{HeaderMap, Method, StatusCode, Version};
 pub use http1::Limits;
+pub use ids::RequestId;
 pub use message::{CodecError, Message, codec};
 pub use outcome::{Feeds, Flow, Outcome, Step};
 pub use pipeline::{Built, Client, ClientError, Constructed, Last, NoStage, Pending, Pipeline, Running, StageStats};
-pub use request::{Head, Request};
+pub use request::Request;
 pub use response::{Body, IntoResponse, Json, Response};
 pub use schema::{Schema, Shape};
 pub use stage::{Construct, Run, Stage, StageOptions};

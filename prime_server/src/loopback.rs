@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::context::RequestId;
+use crate::ids::{RequestId, StageId};
 use crate::response::Reply;
-use crate::transport::StageId;
 use crate::wake::WakeFlag;
 use crate::{Request, Response};
 

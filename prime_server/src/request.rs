@@ -1,7 +1,6 @@
 //! The request as the first stage sees it, and the extractors that turn it into the user's types.
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version, header};
@@ -9,107 +8,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FormError, JsonError, PathError, QueryError, TextError};
+use crate::head::Head;
 use crate::schema::{Schema, Shape};
 use crate::{CodecError, Message, codec};
-
-/// What the client said before the body: method, target, version and headers.
-///
-/// ```
-/// use prime_server::prelude::*;
-///
-/// let request = Request::from(http::Request::get("/a%2Fb?c=d&c=").header("x-key", "7").body("").unwrap());
-/// let head = request.head();
-/// assert_eq!((head.path(), head.query_string()), ("/a%2Fb", Some("c=d&c=")));
-/// assert_eq!(head.header("x-key"), Some("7"));
-/// ```
-pub struct Head {
-    method: Method,
-    target: Box<str>,
-    path_at: usize,
-    version: Version,
-    /// The header lines as they came, already checked; empty where `headers` was given.
-    lines: Bytes,
-    headers: OnceLock<HeaderMap>,
-}
-
-impl Head {
-    /// A head whose header lines have been checked by the parser, and are read again only if somebody asks for them.
-    pub(crate) fn from_wire(method: Method, target: &str, version: Version, lines: Bytes) -> Self {
-        let path_at = path_start(target);
-        Self { method, target: target.into(), path_at, version, lines, headers: OnceLock::new() }
-    }
-
-    fn new(method: Method, target: &str, version: Version, headers: HeaderMap) -> Self {
-        let path_at = path_start(target);
-        let lines = Bytes::new();
-        Self { method, target: target.into(), path_at, version, lines, headers: OnceLock::from(headers) }
-    }
-
-    /// The method.
-    #[must_use]
-    pub fn method(&self) -> &Method {
-        &self.method
-    }
-
-    /// The request target as it came: nothing decoded, nothing normalised.
-    #[must_use]
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// The target's path, still percent-encoded, without scheme, authority and query. `*` for `OPTIONS *`.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        let rest = &self.target[self.path_at..];
-        let path = rest.split_once('?').map_or(rest, |(path, _)| path);
-        if path.is_empty() { "/" } else { path }
-    }
-
-    /// What follows the first `?` of the target, still percent-encoded.
-    #[must_use]
-    pub fn query_string(&self) -> Option<&str> {
-        self.target[self.path_at..].split_once('?').map(|(_, query)| query)
-    }
-
-    /// The protocol version that the client spoke.
-    #[must_use]
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// How many bytes it keeps of what a client sent.
-    pub(crate) fn held(&self) -> usize {
-        self.target.len() + self.lines.len()
-    }
-
-    /// The headers. Parsed when first asked for, so a request that nobody asks costs nothing.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        self.headers.get_or_init(|| crate::http1::header_map(&self.lines))
-    }
-
-    /// One header's value as text; `None` where it is missing or not visible ASCII. Of several, the first.
-    #[must_use]
-    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
-        self.headers().get(name)?.to_str().ok()
-    }
-}
-
-impl fmt::Debug for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {:?}", self.method, self.target, self.version)
-    }
-}
-
-/// Where the path begins: at 0, but after scheme and authority in the absolute form (RFC 9112, 3.2.2).
-fn path_start(target: &str) -> usize {
-    if target.starts_with('/') {
-        return 0;
-    }
-    let Some(scheme_end) = target.find("://") else { return 0 };
-    let authority = scheme_end + "://".len();
-    target[authority..].find(['/', '?']).map_or(target.len(), |slash| authority + slash)
-}
 
 /// A request: what the first stage of a pipeline takes.
 ///
@@ -307,9 +208,9 @@ impl Schema for Wire<'_> {
 impl Message for Request {
     fn encode(&self) -> Result<Bytes, CodecError> {
         codec::to_postcard(&Wire {
-            method: self.head.method.as_str(),
-            target: &self.head.target,
-            http_10: self.head.version == Version::HTTP_10,
+            method: self.head.method().as_str(),
+            target: self.head.target(),
+            http_10: self.head.version() == Version::HTTP_10,
             headers: self.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
             params: self.params.clone(),
             body: &self.body,
@@ -340,26 +241,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn parts(target: &str) -> (String, Option<String>) {
-        let head = Head::new(Method::GET, target, Version::HTTP_11, HeaderMap::new());
-        (head.path().to_owned(), head.query_string().map(str::to_owned))
-    }
-
-    #[test]
-    fn path_and_query_of_every_form_of_target() {
-        let both = |path: &str, query: &str| (path.to_owned(), Some(query.to_owned()));
-        let path = |path: &str| (path.to_owned(), None);
-        assert_eq!(parts("/"), path("/"));
-        assert_eq!(parts("/a/b?c=d?e"), both("/a/b", "c=d?e"));
-        assert_eq!(parts("/a?"), both("/a", ""));
-        assert_eq!(parts("/a%2Fb?http://c/d"), both("/a%2Fb", "http://c/d"));
-        assert_eq!(parts("/to/http://c/d"), path("/to/http://c/d"));
-        assert_eq!(parts("http://host"), path("/"));
-        assert_eq!(parts("http://host?x"), both("/", "x"));
-        assert_eq!(parts("http://host:80/a?b"), both("/a", "b"));
-        assert_eq!(parts("*"), path("*"));
-    }
 
     #[test]
     fn more_headers_than_a_map_can_hold_are_refused() {

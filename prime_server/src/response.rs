@@ -8,7 +8,6 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use crate::answers;
 use crate::panics::{caught, log};
 
 /// An answer: an [`http::Response`] whose body is a [`Body`].
@@ -254,7 +253,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
 struct Failed;
 
 fn failed() -> Response {
-    let mut response = answers::failed();
+    let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
     response.extensions_mut().insert(Failed);
     response
 }

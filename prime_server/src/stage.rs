@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Context, Message, StartError};
+use crate::{BoxError, Context, Message, StartError};
 
 /// What a stage does with a job. `#[stage]` writes this; by hand it is four lines.
 ///
@@ -102,6 +102,13 @@ pub trait Construct: Stage {
     /// # Errors
     /// What the constructor says went wrong; it stops the pipeline from starting.
     fn create() -> Result<Self, StartError>;
+}
+
+impl StartError {
+    /// A stage's constructor failed: for a [`Construct`](Construct) written by hand.
+    pub fn construct<S: Stage>(error: impl Into<BoxError>) -> Self {
+        StartError::Construct { stage: S::NAME, source: error.into() }
+    }
 }
 
 impl<S: Stage + Default> Construct for S {

@@ -9,11 +9,12 @@ use crossbeam_channel::Sender;
 use crate::answers;
 use crate::balancer::WorkerId;
 use crate::context::{Context, Reason};
+use crate::ids::StageId;
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};
 use crate::response::Reply;
 use crate::runner::{Job, Runner, RunnerFactory};
-use crate::transport::{Envelope, Local, LocalSource, Next, Rejected, Source, StageId, Transport};
+use crate::transport::{Envelope, Local, LocalSource, Next, Rejected, Source, Transport};
 use crate::{Response, StartError, Step};
 
 /// The first pause between two attempts to construct a stage again, doubled up to the last.

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use slab::Slab;
 
-use crate::context::{RequestId, Ticket};
+use crate::context::Ticket;
 use crate::deadlines::Deadlines;
+use crate::ids::RequestId;
 use crate::{Request, Response};
 
 /// Who waits for an answer.

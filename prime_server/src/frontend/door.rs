@@ -5,9 +5,9 @@ use std::str::Utf8Error;
 use http::{HeaderValue, Method, StatusCode, header};
 use matchit::{InsertError, MatchError, Router};
 
+use crate::head::Head;
 use crate::http1::is_known;
-use crate::request::Head;
-use crate::transport::StageId;
+use crate::ids::StageId;
 use crate::{IntoResponse, Response, StartError};
 
 /// Where a request goes.

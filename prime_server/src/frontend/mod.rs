@@ -32,10 +32,11 @@ use crate::Request;
 use crate::answers::{SHUTTING_DOWN, unavailable};
 use crate::context::Reason;
 use crate::http1::{Arrival, Limits};
+use crate::ids::StageId;
 use crate::loopback::{Inbox, Note};
 use crate::metrics::Metrics;
 use crate::response::Reply;
-use crate::transport::{Envelope, Local, Rejected, StageId, Transport};
+use crate::transport::{Envelope, Local, Rejected, Transport};
 
 /// What the builder decides about the front end.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use slab::Slab;
 
 use super::listener::Peer;
 use super::timeouts::{Blocked, Expected, Expects};
-use crate::context::RequestId;
 use crate::deadlines::Deadlines;
 use crate::http1::{Connection, Limits};
+use crate::ids::RequestId;
 
 #[derive(Debug)]
 pub(super) struct Session {

@@ -10,8 +10,9 @@ use super::timeouts::Expects;
 use crate::answers::timed_out;
 use crate::balancer::Expired;
 use crate::context::Reason;
+use crate::ids::StageId;
 use crate::response::Reply;
-use crate::transport::{StageId, Transport};
+use crate::transport::Transport;
 
 impl FrontEnd {
     /// Does what has fallen due.

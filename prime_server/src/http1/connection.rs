@@ -10,7 +10,7 @@ use super::body::BodyReader;
 use super::encode::{self, Asked};
 use super::limits::Limits;
 use super::parse::{self, HeadScan};
-use crate::request::Head;
+use crate::head::Head;
 use crate::response::Reply;
 
 /// A whole request.

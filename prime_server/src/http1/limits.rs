@@ -57,9 +57,6 @@ pub struct Limits {
     pub held: usize,
 }
 
-/// The most header lines of one request.
-pub(super) const MAX_HEADERS: usize = 100;
-
 /// The most bytes of a chunk-size line, extensions included (RFC 9112, 7.1.1: a recipient must limit them).
 pub(super) const MAX_CHUNK_LINE: usize = 256;
 

@@ -18,7 +18,7 @@ mod parse;
 
 pub(crate) use connection::{Arrival, Connection, Receiving};
 pub use limits::Limits;
-pub(crate) use parse::{header_map, is_known};
+pub(crate) use parse::is_known;
 
 use http::StatusCode;
 

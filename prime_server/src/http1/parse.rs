@@ -3,11 +3,11 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
-use super::limits::{Limits, MAX_HEADERS};
+use super::limits::Limits;
 use super::{Reject, body::Framing};
-use crate::request::Head;
+use crate::head::{Head, MAX_HEADERS};
 
 /// A whole head.
 #[derive(Debug)]
@@ -273,23 +273,13 @@ impl Facts {
         Ok(())
     }
 
-    /// RFC 9112, 6.1: `chunked` must be the last coding, and be there once; a coding that is not implemented, as is every other,
-    /// is answered 501. Under HTTP/1.0 the framing is faulty.
+    /// `chunked`, alone, once and under HTTP/1.1 (RFC 9112, 6.1). Other codings are allowed to be answered 501; what this server
+    /// cannot decode it does not tell apart from what nobody can.
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Reject> {
-        let mut codings = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-        if self.version == Version::HTTP_10 || self.chunked || !codings.next().is_some_and(is_chunked) {
-            return Err(Reject::bad("the Transfer-Encoding is not chunked, once and last, under HTTP/1.1"));
+        if self.version == Version::HTTP_10 || self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(Reject::bad("the Transfer-Encoding is not chunked, alone and once, under HTTP/1.1"));
         }
-        match codings.next() {
-            None => self.chunked = true,
-            Some(before) if before.is_empty() || is_chunked(before) => {
-                return Err(Reject::bad("the Transfer-Encoding is malformed"));
-            }
-            Some(_) => {
-                return Err(Reject::new(StatusCode::NOT_IMPLEMENTED, "no Transfer-Encoding but chunked is known"));
-            }
-        }
+        self.chunked = true;
         Ok(())
     }
 
@@ -304,22 +294,6 @@ impl Facts {
     fn keep_alive(&self) -> bool {
         !self.close && (self.version == Version::HTTP_11 || self.keep_alive)
     }
-}
-
-/// The headers of a head that [`parse`] has let through.
-pub(crate) fn header_map(lines: &Bytes) -> HeaderMap {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(lines, &mut headers) else {
-        return HeaderMap::new();
-    };
-    let mut map = HeaderMap::with_capacity(headers.len());
-    for header in headers {
-        let name = HeaderName::from_bytes(header.name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(lines.slice_ref(header.value))) {
-            map.append(name, value);
-        }
-    }
-    map
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use crate::context::FOREVER;
 use crate::error::BoxError;
 use crate::frontend::{Door, Route, Settings};
 use crate::http1::Limits;
+use crate::ids::StageId;
 use crate::outcome;
 use crate::runner::{RunnerFactory, Single};
-use crate::transport::StageId;
 use crate::{Construct, Feeds, Outcome, Request, Stage, StageOptions, StartError, Step};
 
 /// A pipeline under construction: stages in the order in which a request passes them.

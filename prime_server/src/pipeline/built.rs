@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use super::running::Running;
 use crate::answers;
-use crate::context::{Context, RequestId, Ticket};
+use crate::context::{Context, Ticket};
 use crate::frontend::{Door, Listener, Settings, StreamListener, Way};
+use crate::ids::{RequestId, StageId};
 use crate::lifecycle::Caught;
 use crate::runner::{Job, RunnerFactory};
-use crate::transport::{Payload, StageId};
+use crate::transport::Payload;
 use crate::{IntoResponse, Request, Response, StageOptions, StartError, Step};
 
 /// A stage as the builder leaves it.

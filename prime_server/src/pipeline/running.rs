@@ -15,10 +15,11 @@ use crate::StartError;
 use crate::balancer::{Options, WorkerId};
 use crate::error::BoxError;
 use crate::frontend::{FrontEnd, Listener};
+use crate::ids::StageId;
 use crate::lifecycle::Caught;
 use crate::loopback::{Loopback, Note, loopback};
 use crate::metrics::Metrics;
-use crate::transport::{Local, LocalStage, StageId};
+use crate::transport::{Local, LocalStage};
 use crate::worker::Worker;
 
 /// How often a job is tried at most, where its stage is idempotent.

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use super::{Envelope, Next, Rejected, Source, StageId, Transport};
+use super::{Envelope, Next, Rejected, Source, Transport};
 use crate::answers::worker_lost;
 use crate::balancer::{Balancer, Expired, Options, WorkerId};
-use crate::context::{Reason, RequestId, Ticket};
+use crate::context::{Reason, Ticket};
+use crate::ids::{RequestId, StageId};
 use crate::loopback::{Loopback, Note};
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};

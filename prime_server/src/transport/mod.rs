@@ -7,28 +7,14 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::balancer::Job;
-use crate::context::{Context, Reason, RequestId, Ticket};
+use crate::context::{Context, Reason, Ticket};
+use crate::ids::{RequestId, StageId};
 use crate::response::Reply;
 use crate::{CodecError, Message};
 
 mod local;
 
 pub(crate) use local::{Local, LocalSource, LocalStage};
-
-/// A stage's place in its pipeline, resolved once when the pipeline is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct StageId(pub(crate) u16);
-
-impl StageId {
-    pub(crate) fn index(self) -> usize {
-        usize::from(self.0)
-    }
-
-    /// The stage's bit in [`Context::passed`]; a pipeline has at most 64 stages.
-    pub(crate) fn bit(self) -> u64 {
-        1 << self.0
-    }
-}
 
 /// A message without its type: as it is between threads, encoded between processes.
 pub struct Payload(Carried);
