@@ -15,6 +15,20 @@ use crate::{IntoResponse, Response};
 pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Why nobody waits for a job's answer any more.
+///
+/// ```
+/// use prime_server::Reason;
+/// use prime_server::prelude::*;
+///
+/// fn log(cancelled: Cancelled) -> &'static str {
+///     match cancelled.reason {
+///         Reason::Disconnected | Reason::SlowReader => "the client gave up",
+///         reason => reason.as_str(),
+///     }
+/// }
+///
+/// assert_eq!(log(Context::test_cancelled(Reason::Disconnected).check().unwrap_err()), "the client gave up");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {

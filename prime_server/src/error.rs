@@ -161,15 +161,46 @@ macro_rules! located {
 
 located! {
     /// The query string is not what the stage asks for. Answers 400.
+    ///
+    /// ```
+    /// # use prime_server::prelude::*;
+    /// # #[derive(serde::Deserialize, Debug)] struct Query { n: u8 }
+    /// let error = Request::get("/?n=300").query::<Query>().unwrap_err();
+    /// assert_eq!(error.to_string(), "the query string is not as expected: `n`: number too large to fit in target type");
+    /// assert_eq!(error.into_response().status(), 400);
+    /// ```
     QueryError, "the query string is not as expected: {}", BAD_REQUEST
 }
 
 located! {
     /// The path's parameters are not what the stage asks for. Answers 400.
+    ///
+    /// ```
+    /// # use prime_server::prelude::*;
+    /// # #[derive(serde::Deserialize)] struct Tile { z: u8 }
+    /// #[stage]
+    /// fn tile(request: Request) -> Result<String, prime_server::PathError> {
+    ///     let Tile { z } = request.path()?;
+    ///     Ok(format!("zoom {z}\n"))
+    /// }
+    ///
+    /// let pipeline = Pipeline::new("tiles").route(Method::GET, "/tile/{z}").stage::<tile>().build()?;
+    /// assert_eq!(pipeline.test(Request::get("/tile/7"))?.body().as_bytes(), b"zoom 7\n");
+    /// assert_eq!(pipeline.test(Request::get("/tile/x"))?.status(), 400);
+    /// # Ok::<(), StartError>(())
+    /// ```
     PathError, "the path is not as expected: {}", BAD_REQUEST
 }
 
 /// The body is not the form that the stage asks for.
+///
+/// ```
+/// # use prime_server::prelude::*;
+/// # #[derive(serde::Deserialize, Debug)] struct Form { n: u8 }
+/// let error = Request::post("/", "n=7").form::<Form>().unwrap_err();
+/// assert!(matches!(error, prime_server::FormError::ContentType));
+/// assert_eq!(error.into_response().status(), 415);
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormError {
@@ -198,6 +229,19 @@ impl IntoResponse for FormError {
 }
 
 /// The body is not the JSON that the stage asks for.
+///
+/// ```
+/// # use prime_server::prelude::*;
+/// let json = |body: &'static str| -> Request {
+///     http::Request::post("/").header("content-type", "application/json").body(body).unwrap().into()
+/// };
+/// assert_eq!(json("[1, 2]").json::<Vec<u8>>()?, [1, 2]);
+/// assert_eq!(json("[1, 2").json::<Vec<u8>>().unwrap_err().into_response().status(), 400);
+/// let error = json("[1, \"2\"]").json::<Vec<u8>>().unwrap_err();
+/// assert!(error.to_string().starts_with("the JSON is not as expected: `[1]`"));
+/// assert_eq!(error.into_response().status(), 422);
+/// # Ok::<(), prime_server::JsonError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
@@ -233,6 +277,14 @@ impl IntoResponse for JsonError {
 }
 
 /// The body is not text.
+///
+/// ```
+/// # use prime_server::prelude::*;
+/// assert_eq!(Request::post("/", "text").text()?, "text");
+/// let error = Request::post("/", b"\xff".to_vec()).text().unwrap_err();
+/// assert_eq!(error.into_response().status(), 400);
+/// # Ok::<(), prime_server::TextError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextError {

@@ -2,7 +2,15 @@
 
 use std::fmt;
 
-/// Names a request for as long as it is in flight: the key of its place at the front end and that place's generation, so
+/// Names a request in logs and metrics of your own; it prints as `3-1f`.
+///
+/// ```
+/// # use prime_server::prelude::*;
+/// let cx = Context::test();
+/// println!("{}: {}", cx.id(), cx.head().path());
+/// ```
+///
+/// Names it for as long as it is in flight: the key of its place at the front end and that place's generation, so
 /// that an answer that comes too late finds nobody instead of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId {

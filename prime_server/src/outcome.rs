@@ -117,6 +117,23 @@ pub enum Step {
 
 /// What a stage may return when no stage follows: anything that makes a response, a `Result` of two such things, or a
 /// [`Flow`] of one. Of an error that would be a success, [`Feeds`] says what becomes.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn lookup(request: Request) -> Result<Json<u32>, StatusCode> {
+///     match request.head().path() {
+///         "/answer" => Ok(Json(42)),
+///         _ => Err(StatusCode::NOT_FOUND),
+///     }
+/// }
+///
+/// let pipeline = Pipeline::new("lookup").stage::<lookup>().build()?;
+/// assert_eq!(pipeline.test(Request::get("/answer"))?.body().as_bytes(), b"42");
+/// assert_eq!(pipeline.test(Request::get("/"))?.status(), 404);
+/// # Ok::<(), StartError>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a pipeline cannot end with a stage that returns `{Self}`",
     label = "this is not an answer",

@@ -11,6 +11,20 @@ use std::time::{Duration, SystemTime};
 /// Attributes, docs and visibility do not count; a change in a nested type does. Two processes whose numbers differ refuse
 /// to work together instead of misreading each other. `#[derive(Message)]` writes it; `#[derive(Schema)]` is for types
 /// that only occur inside messages. `#[message(schema = 7)]` sets the number by hand, as a type that contains itself must.
+///
+/// ```
+/// use prime_server::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Schema, Serialize, Deserialize)]
+/// struct Point { x: f64, y: f64 }
+///
+/// #[derive(Message, Serialize, Deserialize)]
+/// struct Leg { from: Point, to: Point }
+///
+/// assert_eq!(Leg::NAME, "Leg");
+/// assert_ne!(Leg::SCHEMA, Point::SCHEMA);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no schema",
     label = "unknown shape",
@@ -23,7 +37,18 @@ pub trait Schema {
     const SCHEMA: u64;
 }
 
-/// Makes a schema number, at compile time: FNV-1a over names and nested numbers.
+/// Makes a schema number, at compile time: FNV-1a over names and nested numbers. For a [`Schema`] written by hand:
+///
+/// ```
+/// use prime_server::{Schema, Shape};
+///
+/// struct Point { x: f64, y: f64 }
+///
+/// impl Schema for Point {
+///     const NAME: &'static str = "Point";
+///     const SCHEMA: u64 = Shape::new(Self::NAME).name("x").of::<f64>().name("y").of::<f64>().finish();
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Shape(u64);
 

@@ -50,6 +50,24 @@ pub trait Run: Sized + 'static {
 /// What a pipeline knows about a stage: its name, and the options that its author chose.
 ///
 /// Derived with `#[derive(Stage)]`, or written by `#[stage]`.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[derive(Default, Stage)]
+/// #[stage(workers = 2, timeout_ms = 500)]
+/// struct Render;
+///
+/// impl Run for Render {
+///     type In = Request;
+///     type Out = &'static str;
+///     fn run(&mut self, _: Request, _: &Context) -> &'static str {
+///         "<svg/>"
+///     }
+/// }
+///
+/// assert_eq!(Render::NAME, "Render");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stage",
     label = "its name and options are missing",

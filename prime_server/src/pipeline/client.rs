@@ -52,6 +52,21 @@ impl Clients {
 pub struct ClientError(());
 
 /// An answer to come. Dropped before that, the request is cancelled as if the client had disconnected.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn echo(request: Request) -> String { request.head().path().to_owned() }
+///
+/// let running = Pipeline::new("echo").stage::<echo>().build()?.start_in_process()?;
+/// let client = running.client();
+/// let pending: Vec<_> = ["/1", "/2"].into_iter().map(|path| client.send(Request::get(path))).collect::<Result<_, _>>()?;
+/// for (pending, path) in pending.into_iter().zip(["/1", "/2"]) {
+///     assert_eq!(pending.wait()?.body().as_bytes(), path.as_bytes());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a request whose answer is not awaited is cancelled"]
 pub struct Pending {

@@ -62,6 +62,20 @@ pub struct Running {
 }
 
 /// What a stage has done so far.
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn hello(_: Request) -> &'static str { "hello\n" }
+///
+/// let running = Pipeline::new("hello").stage::<hello>().build()?.start_in_process()?;
+/// running.client().call(Request::get("/"))?;
+/// let hello = &running.stages()[0];
+/// assert_eq!((hello.name, hello.jobs), ("hello", 1));
+/// println!("{:.1} % busy", 100.0 * hello.busy.as_secs_f64());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StageStats {
