@@ -1,10 +1,14 @@
 //! What a running job may ask about its request: identity, deadline, and whether anybody still waits for it.
 
-use std::sync::Arc;
+mod stream;
+
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+pub use self::stream::{BodyStream, IntoHead, Streamed};
+pub(crate) use self::stream::{Collected, Sink, Window};
 use crate::answers::timed_out;
 use crate::cancellation::Cancellation;
 use crate::head::Head;
@@ -109,17 +113,23 @@ pub(crate) struct Ticket {
     pub(crate) head: Arc<Head>,
     pub(crate) deadline: Instant,
     cancellation: Cancellation,
+    /// Once the answer has begun to be streamed.
+    window: OnceLock<Window>,
 }
 
 impl Ticket {
     pub(crate) fn new(id: RequestId, head: Arc<Head>, deadline: Instant) -> Arc<Self> {
-        Arc::new(Self { id, head, deadline, cancellation: Cancellation::new() })
+        Arc::new(Self { id, head, deadline, cancellation: Cancellation::new(), window: OnceLock::new() })
     }
 
     /// Sets the flag that [`Context::check`] reads; the first reason stays. Returns the stage and queue entry where the job
     /// waited last, to be taken out if it does still.
     pub(crate) fn cancel(&self, reason: Reason) -> Option<(StageId, u32)> {
-        let place = self.cancellation.cancel(reason.code())?;
+        let place = self.cancellation.cancel(reason.code());
+        if let Some(window) = self.window.get() {
+            window.wake();
+        }
+        let place = place?;
         Some((StageId((place >> 32) as u16), place as u32))
     }
 
@@ -128,6 +138,11 @@ impl Ticket {
             0 => None,
             code => Reason::from_code(code),
         }
+    }
+
+    /// How much of the answer is on its way, if it has begun to be streamed.
+    pub(crate) fn window(&self) -> Option<&Window> {
+        self.window.get()
     }
 
     /// Notes in which queue the job waits, under that queue's lock. True if it is cancelled already, and must not wait.
@@ -161,11 +176,13 @@ pub struct Context {
     pub(crate) attempt: u32,
     pub(crate) hops: u32,
     pub(crate) passed: u64,
+    /// Where a streamed answer goes: while the job runs, and where somebody waits for it.
+    pub(crate) sink: Option<Arc<dyn Sink>>,
 }
 
 impl Context {
     pub(crate) fn new(ticket: Arc<Ticket>) -> Self {
-        Self { deadline: ticket.deadline, ticket, attempt: 1, hops: 0, passed: 0 }
+        Self { deadline: ticket.deadline, ticket, attempt: 1, hops: 0, passed: 0, sink: None }
     }
 
     /// A context for unit tests that call a stage as a function: a `GET /`, a minute left, never cancelled.

@@ -119,7 +119,7 @@ mod sync {
 
 pub use prime_server_macros::{Message, Schema, Stage, stage};
 
-pub use context::{Cancelled, Context, Reason};
+pub use context::{BodyStream, Cancelled, Context, IntoHead, Reason, Streamed};
 pub use error::{BoxError, ErrorResponse, FormError, JsonError, PathError, QueryError, StartError, TextError};
 pub use head::Head;
 pub use http::{HeaderMap, Method, StatusCode, Version};
@@ -144,6 +144,6 @@ pub mod prelude {
 
     pub use crate::{
         Cancelled, Construct, Context, ErrorResponse, Feeds, Flow, IntoResponse, Json, Message, Outcome, Pipeline,
-        Request, Response, Run, Schema, Stage, StartError, stage,
+        Request, Response, Run, Schema, Stage, StartError, Streamed, stage,
     };
 }

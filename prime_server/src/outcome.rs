@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use crate::transport::Payload;
-use crate::{ErrorResponse, IntoResponse, Message, Response};
+use crate::{ErrorResponse, IntoResponse, Message, Response, Streamed};
 
 /// Either the input of the next stage, or the answer, early.
 ///
@@ -106,6 +106,8 @@ impl<M: Message> Feeds<M> for Flow<M> {
 pub enum Step {
     /// The request is answered.
     Answer(Response),
+    /// The request has been answered piece by piece.
+    Streamed(Streamed),
     /// The job goes on, along one of its stage's routes.
     Send {
         /// The index into [`Outcome::ROUTES`]; 0, the next stage, in a linear pipeline.
@@ -164,6 +166,24 @@ impl<R: IntoResponse, E: IntoResponse> Outcome for Result<R, E> {
 }
 
 impl<R: IntoResponse> Outcome for Result<R, ErrorResponse> {
+    fn resolve(self) -> Step {
+        self.map_err(ErrorResponse::into_inner).resolve()
+    }
+}
+
+impl Outcome for Streamed {
+    fn resolve(self) -> Step {
+        Step::Streamed(self)
+    }
+}
+
+impl<E: IntoResponse> Outcome for Result<Streamed, E> {
+    fn resolve(self) -> Step {
+        self.map_or_else(|error| Step::Answer(as_error(error)), Step::Streamed)
+    }
+}
+
+impl Outcome for Result<Streamed, ErrorResponse> {
     fn resolve(self) -> Step {
         self.map_err(ErrorResponse::into_inner).resolve()
     }

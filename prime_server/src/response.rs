@@ -113,7 +113,6 @@ impl From<()> for Body {
 
 /// What a stage sends back to the front end: its answer whole, or piece by piece.
 #[derive(Debug)]
-#[allow(dead_code, reason = "only whole answers are made as yet; the connection can write the others")]
 pub(crate) enum Reply {
     Whole(Response),
     /// Status and headers; the body follows.

@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 
 use crate::answers;
 use crate::balancer::WorkerId;
-use crate::context::{Context, Reason};
+use crate::context::{Context, Reason, Sink};
 use crate::ids::StageId;
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};
@@ -30,6 +30,8 @@ pub(crate) struct Worker {
     pub(crate) max_hops: u32,
     pub(crate) transport: Arc<Local>,
     pub(crate) metrics: Arc<StageMetrics>,
+    /// Where streamed answers go.
+    pub(crate) sink: Arc<dyn Sink>,
 }
 
 /// How a worker goes on.
@@ -79,9 +81,11 @@ impl Worker {
     /// Works until no job will come, or until the stage must be made anew.
     fn work(&self, runner: &mut Box<dyn Runner>) -> Then {
         let mut source = self.transport.source(self.stage, self.id);
+        // Lent to each job in turn, which costs nothing where a clone would have the workers contend for its count.
+        let mut sink = Some(Arc::clone(&self.sink));
         loop {
             let then = match source.next() {
-                Next::Job(job) => self.job(runner.as_mut(), job, &mut source),
+                Next::Job(job) => self.job(runner.as_mut(), job, &mut source, &mut sink),
                 Next::Drained => Then::End,
             };
             if then != Then::Next {
@@ -94,8 +98,14 @@ impl Worker {
         }
     }
 
-    fn job(&self, runner: &mut dyn Runner, envelope: Envelope, source: &mut LocalSource) -> Then {
-        let Envelope { context, payload, queued, .. } = envelope;
+    fn job(
+        &self,
+        runner: &mut dyn Runner,
+        envelope: Envelope,
+        source: &mut LocalSource,
+        sink: &mut Option<Arc<dyn Sink>>,
+    ) -> Then {
+        let Envelope { mut context, payload, queued, .. } = envelope;
         if let Some(reason) = context.ticket.cancelled() {
             self.metrics.ended(Ended::Cancelled(reason));
             source.done();
@@ -103,11 +113,13 @@ impl Worker {
         }
         let started = Instant::now();
         self.metrics.waited(started.saturating_duration_since(queued));
+        context.sink = sink.take();
         let mut job = Job::new(context, payload);
         let ran = caught(|| runner.run(std::slice::from_mut(&mut job)));
         let now = Instant::now();
         self.metrics.ran(now.saturating_duration_since(started));
-        let Job { context, step, .. } = job;
+        let Job { mut context, step, .. } = job;
+        *sink = context.sink.take();
         match (&ran, step) {
             (Ok(()), Some(step)) => self.resolve(context, step, now),
             (Ok(()), None) => self.answer(&context, answers::failed(), Ended::Answered),
@@ -124,6 +136,7 @@ impl Worker {
     fn resolve(&self, context: Context, step: Step, now: Instant) {
         let (route, payload) = match step {
             Step::Answer(response) => return self.answer(&context, response, Ended::Answered),
+            Step::Streamed(_) => return self.streamed(&context),
             Step::Send { route, payload } => (route, payload),
         };
         if context.hops >= self.max_hops {
@@ -143,12 +156,25 @@ impl Worker {
         self.answer(&job.context, answers::unavailable(sentence), ended);
     }
 
+    /// The answer's last piece has been sent.
+    fn streamed(&self, context: &Context) {
+        if context.ticket.window().is_none() {
+            let stage = self.metrics.stage();
+            log(|| tracing::error!(stage, "a stage returned the stream of another request"));
+            return self.answer(context, answers::failed(), Ended::Answered);
+        }
+        self.metrics.ended(context.ticket.cancelled().map_or(Ended::Answered, Ended::Cancelled));
+        self.transport.reply(context.ticket.id, Reply::End);
+    }
+
     /// Counts before it answers, so that whoever has the answer finds it counted.
     fn answer(&self, context: &Context, mut response: Response, ended: Ended) {
         // What a stage has hung on to its answer is dropped here, where a panic of it does no harm.
         let _ = caught(|| response.extensions_mut().clear());
         self.metrics.ended(context.ticket.cancelled().map_or(ended, Ended::Cancelled));
-        self.transport.reply(context.ticket.id, Reply::Whole(response));
+        // Once a stage has begun to stream, there is no other answer than to cut that short.
+        let reply = if context.ticket.window().is_some() { Reply::Abort } else { Reply::Whole(response) };
+        self.transport.reply(context.ticket.id, reply);
     }
 
     fn construct(&self) -> Result<Box<dyn Runner>, StartError> {

@@ -26,6 +26,10 @@ pub(super) enum Origin {
 pub(super) struct InFlight {
     pub(super) ticket: Arc<Ticket>,
     pub(super) origin: Origin,
+    /// The answer's head has gone out, and its body follows.
+    pub(super) streams: bool,
+    /// What a client in this process has got so far of a streamed answer.
+    pub(super) collected: Option<(Response, Vec<u8>)>,
     /// What [`Admission::held`] counts of it.
     held: usize,
 }
@@ -35,7 +39,8 @@ pub(super) struct Admission {
     in_flight: Slab<InFlight>,
     /// The requests of clients in this process, by their tokens.
     of_clients: HashMap<u64, RequestId>,
-    deadlines: Deadlines<RequestId>,
+    /// The deadlines of answers, and of those that have begun to be streamed.
+    deadlines: Deadlines<(RequestId, bool)>,
     permits: usize,
     time_limit: Duration,
     generation: u32,
@@ -78,34 +83,43 @@ impl Admission {
         if let Origin::Client { token, .. } = origin {
             self.of_clients.insert(token, id);
         }
-        vacant.insert(InFlight { ticket: Arc::clone(&ticket), origin, held });
-        self.deadlines.insert(ticket.deadline, id);
+        vacant.insert(InFlight { ticket: Arc::clone(&ticket), origin, streams: false, collected: None, held });
+        self.deadlines.insert(ticket.deadline, (id, false));
         self.held += held;
         Ok(ticket)
     }
 
     /// The request of that id, unless it has been answered.
-    pub(super) fn get(&self, id: RequestId) -> Option<&InFlight> {
-        self.in_flight.get(id.key as usize).filter(|there| there.ticket.id == id)
+    pub(super) fn get_mut(&mut self, id: RequestId) -> Option<&mut InFlight> {
+        self.in_flight.get_mut(id.key as usize).filter(|there| there.ticket.id == id)
+    }
+
+    /// The request's answer begins to be streamed, and has until `until`.
+    pub(super) fn begin_stream(&mut self, id: RequestId, until: Instant) {
+        let Some(there) = self.get_mut(id).filter(|there| !there.streams) else { return };
+        there.streams = true;
+        self.deadlines.insert(until, (id, true));
+        let in_flight = &self.in_flight;
+        self.deadlines.remove(|key| is_live(in_flight, key));
     }
 
     /// Ends the request of that id: once only, whoever comes first.
     pub(super) fn finish(&mut self, id: RequestId) -> Option<InFlight> {
         let ended = self.take(id)?;
         let in_flight = &self.in_flight;
-        self.deadlines.remove(|id| is_live(in_flight, id));
+        self.deadlines.remove(|key| is_live(in_flight, key));
         Some(ended)
     }
 
     /// Ends a request whose deadline has passed at `now`.
     pub(super) fn expire(&mut self, now: Instant) -> Option<InFlight> {
         let in_flight = &self.in_flight;
-        let id = self.deadlines.pop_due(now, |id| is_live(in_flight, id))?;
+        let (id, _) = self.deadlines.pop_due(now, |key| is_live(in_flight, key))?;
         self.take(id)
     }
 
     fn take(&mut self, id: RequestId) -> Option<InFlight> {
-        self.get(id)?;
+        self.get_mut(id)?;
         let ended = self.in_flight.remove(id.key as usize);
         self.held -= ended.held;
         if let Origin::Client { token, .. } = ended.origin {
@@ -117,7 +131,7 @@ impl Admission {
     /// When the next deadline passes.
     pub(super) fn next_deadline(&mut self) -> Option<Instant> {
         let in_flight = &self.in_flight;
-        self.deadlines.next(|id| is_live(in_flight, id))
+        self.deadlines.next(|key| is_live(in_flight, key))
     }
 
     /// Ends the request of the client of that token.
@@ -131,8 +145,8 @@ impl Admission {
     }
 }
 
-fn is_live(in_flight: &Slab<InFlight>, id: RequestId) -> bool {
-    in_flight.get(id.key as usize).is_some_and(|there| there.ticket.id == id)
+fn is_live(in_flight: &Slab<InFlight>, (id, streams): (RequestId, bool)) -> bool {
+    in_flight.get(id.key as usize).is_some_and(|there| there.ticket.id == id && there.streams == streams)
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ impl FrontEnd {
                 }
             };
             session.connection.sent(sent);
+            if !session.streams.is_empty() {
+                self.tell_windows(key);
+            }
             match flushed {
                 Flushed::All => self.flushed(key, listener.as_mut(), now),
                 Flushed::Some => self.blocked(key, true, listener.as_mut(), now),

@@ -11,6 +11,7 @@ mod listener;
 mod phases;
 mod requests;
 mod sessions;
+mod streams;
 mod timeouts;
 mod timers;
 

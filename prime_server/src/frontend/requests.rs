@@ -6,7 +6,7 @@ use super::FrontEnd;
 use super::admission::{InFlight, Origin};
 use super::door::Way;
 use super::phases::Phase;
-use crate::answers::{BUSY, SHUTTING_DOWN, unavailable};
+use crate::answers::{BUSY, SHUTTING_DOWN, failed, unavailable};
 use crate::context::{Context, Reason};
 use crate::ids::RequestId;
 use crate::metrics::Metrics;
@@ -66,12 +66,8 @@ impl FrontEnd {
             if let Some(ended) = self.admission.finish(id) {
                 self.settle(ended, reply, now);
             }
-        } else if let Some(Origin::Session { key, seq }) = self.admission.get(id).map(|there| &there.origin) {
-            let (key, seq) = (*key, *seq);
-            if let Some(session) = self.sessions.get_mut(key) {
-                session.connection.reply(seq, reply, self.clock.date());
-                self.sessions.changed(key);
-            }
+        } else {
+            self.stream(id, reply, now);
         }
     }
 
@@ -85,13 +81,17 @@ impl FrontEnd {
                 }
                 let Some(session) = self.sessions.get_mut(key) else { return };
                 session.requests.retain(|request| *request != id);
+                session.streams.retain(|(streams, _)| *streams != seq);
                 session.connection.reply(seq, reply, self.clock.date());
                 self.take_arrivals(key, now);
             }
             Origin::Client { .. } => {
-                if let Reply::Whole(response) = reply {
-                    self.answer(ended.origin, response);
-                }
+                let response = match (reply, ended.collected) {
+                    (Reply::Whole(response), None) => response,
+                    (Reply::End, Some((head, body))) => head.map(|_| body.into()),
+                    _ => failed(),
+                };
+                self.answer(ended.origin, response);
             }
         }
     }

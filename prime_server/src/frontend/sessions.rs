@@ -1,12 +1,14 @@
 //! Sessions: one for each open connection, each with its protocol state and the requests that it waits for.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use super::listener::Peer;
 use super::timeouts::{Blocked, Expected, Expects};
+use crate::context::Ticket;
 use crate::deadlines::Deadlines;
 use crate::http1::{Connection, Limits};
 use crate::ids::RequestId;
@@ -17,6 +19,8 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     /// Its requests in flight.
     pub(super) requests: Vec<RequestId>,
+    /// Those of them whose answers are being streamed.
+    pub(super) streams: Vec<(u64, Arc<Ticket>)>,
     /// It takes no more for the moment.
     pub(super) blocked: Option<Blocked>,
     /// It has ended, and is closed then: its client may still be sending.
@@ -84,6 +88,7 @@ impl Sessions {
             peer,
             connection: Connection::new(),
             requests: Vec::new(),
+            streams: Vec::new(),
             blocked: None,
             closes_at: None,
             expected: Expected::new(now),

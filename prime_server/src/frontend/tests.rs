@@ -363,6 +363,29 @@ fn a_body_that_comes_in_pieces_counts_once() {
 }
 
 #[test]
+fn a_streamed_answer_goes_on_piece_by_piece_and_leaves_nothing_behind() {
+    let mut scene = Scene::new(Limits::default());
+    scene.event("").event(GET);
+    let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
+    scene.worker.done();
+    let sink = scene.transport.sink(&scene.front_end.settings.limits, 1);
+    let mut context = job.context;
+    context.sink = Some(Arc::new(sink));
+    let mut body = context.stream("one");
+    scene.settle();
+    assert!(scene.sent().ends_with("\r\n\r\n3\r\none\r\n"));
+    assert!(body.send("two").is_ok());
+    scene.settle();
+    assert_eq!(scene.sent(), "3\r\ntwo\r\n");
+    scene.transport.reply(context.ticket.id, Reply::End);
+    scene.settle();
+    assert_eq!(scene.sent(), "0\r\n\r\n");
+    assert_eq!(scene.front_end.admission.len(), 0);
+    let key = scene.front_end.sessions.key(PEER).unwrap();
+    assert!(scene.front_end.sessions.get_mut(key).unwrap().streams.is_empty());
+}
+
+#[test]
 fn a_head_that_takes_too_long_is_answered_408() {
     let mut scene = Scene::new(Limits::default());
     let limit = scene.front_end.settings.limits.head_time;

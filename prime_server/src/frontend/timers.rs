@@ -19,7 +19,8 @@ impl FrontEnd {
     pub(super) fn keep_time(&mut self, now: Instant) {
         while let Some(late) = self.admission.expire(now) {
             self.transport.cancel(&late.ticket, Reason::TimedOut);
-            self.settle(late, Reply::Whole(timed_out()), now);
+            let reply = if late.streams { Reply::Abort } else { Reply::Whole(timed_out()) };
+            self.settle(late, reply, now);
         }
         for stage in 0..self.plans.len() {
             if self.plans[stage].is_some_and(|due| due <= now) {
@@ -70,6 +71,10 @@ impl FrontEnd {
                 Expired::Waiting(job) => job.context.ticket.id,
                 Expired::Running(id) => *id,
             };
+            // What has begun to be streamed has a limit of its own.
+            if self.admission.get_mut(id).is_some_and(|there| there.streams) {
+                continue;
+            }
             if let Some(late) = self.admission.finish(id) {
                 self.transport.cancel(&late.ticket, Reason::TimedOut);
                 self.settle(late, Reply::Whole(timed_out()), now);

@@ -258,6 +258,15 @@ impl Connection {
         self.unparsed.len() + request + self.unsent()
     }
 
+    /// How many bytes of the answer to the request of that place it holds, and of those before it that leave first.
+    pub(crate) fn unsent_of(&self, seq: u64) -> usize {
+        match seq.checked_sub(self.first) {
+            Some(0) => self.out.len(),
+            Some(at) => self.slots.get(at as usize).map_or(0, |slot| slot.held_back.len()),
+            None => 0,
+        }
+    }
+
     fn unsent(&self) -> usize {
         self.out.len() + self.slots.iter().map(|slot| slot.held_back.len()).sum::<usize>()
     }

@@ -23,6 +23,8 @@ use std::time::Duration;
 /// | [`unsent`](Self::unsent) | 1 MiB | nothing more is parsed; over four times it, one answer aside, a client that takes nothing for 1 s is closed |
 /// | [`connections`](Self::connections) | 10,000, or 64 less than the process may open files | 503, then close |
 /// | [`take_answer`](Self::take_answer) | 30 s | close |
+/// | [`stream_buffer`](Self::stream_buffer) | 256 KiB | the stage that streams waits, for up to `take_answer` |
+/// | [`stream_time`](Self::stream_time) | 1 h | the answer is cut short, then close |
 /// | [`head_time`](Self::head_time) | 10 s | 408, then close |
 /// | [`body_rate`](Self::body_rate) | 1 KiB a second, after the first 10 s | 408, then close |
 /// | [`idle_time`](Self::idle_time) | 60 s | close |
@@ -44,6 +46,10 @@ pub struct Limits {
     pub unsent: usize,
     /// How long a client may take no byte of what it was sent; at least a millisecond.
     pub take_answer: Duration,
+    /// How far a stage that streams its answer may be ahead of the client, in bytes.
+    pub stream_buffer: usize,
+    /// How long an answer may be streamed, from its head on.
+    pub stream_time: Duration,
     /// From a head's first byte to its last.
     pub head_time: Duration,
     /// Bytes of a body that come in a second at least, on the whole and not counting the first 10 s; 0 for no limit.
@@ -76,6 +82,8 @@ impl Limits {
             (self.connections == 0, "`limits.connections` is 0, so that every client would be refused"),
             (self.held == 0, "`limits.held` is 0, so that no request could be read"),
             (self.take_answer.as_millis() == 0, "`limits.take_answer` is less than a millisecond"),
+            (self.stream_buffer == 0, "`limits.stream_buffer` is 0, so that nothing could be streamed"),
+            (self.stream_time.is_zero(), "`limits.stream_time` is 0, so that nothing could be streamed"),
             (self.head_time.is_zero(), "`limits.head_time` is 0, so that only heads that come at once could be read"),
             (self.idle_time.is_zero(), "`limits.idle_time` is 0, so that connections would close before they are used"),
             (
@@ -111,6 +119,8 @@ impl Default for Limits {
             unparsed: 64 << 10,
             unsent: 1 << 20,
             take_answer: Duration::from_secs(30),
+            stream_buffer: 256 << 10,
+            stream_time: Duration::from_secs(3600),
             head_time: Duration::from_secs(10),
             body_rate: 1 << 10,
             idle_time: Duration::from_secs(60),

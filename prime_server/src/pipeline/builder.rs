@@ -351,6 +351,7 @@ impl PipelineOptions {
         )?;
         require(!settings.deadline.is_zero(), place, "`deadline` is 0, so that no request could be answered in time")?;
         settings.limits.check().or_else(|problem| require(false, place, problem))?;
+        settings.limits.stream_time = settings.limits.stream_time.min(FOREVER);
         settings.deadline = settings.deadline.min(FOREVER);
         settings.drain_limit = settings.drain_limit.min(FOREVER);
         let entry = StageId(0);

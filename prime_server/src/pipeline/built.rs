@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::running::Running;
 use crate::answers;
-use crate::context::{Context, Ticket};
+use crate::context::{Collected, Context, Sink, Ticket};
 use crate::frontend::{Door, Listener, Settings, StreamListener, Way};
 use crate::ids::{RequestId, StageId};
 use crate::lifecycle::Caught;
@@ -119,6 +119,8 @@ impl Built {
         };
         let id = RequestId { key: 0, generation: 0 };
         let mut context = Context::new(Ticket::new(id, request.shared_head(), Instant::now() + self.settings.deadline));
+        let collected = Arc::new(Collected::default());
+        context.sink = Some(Arc::clone(&collected) as Arc<dyn Sink>);
         let mut payload = Payload::new(request);
         loop {
             let definition = &self.stages[stage.index()];
@@ -126,7 +128,10 @@ impl Built {
             let mut job = Job::new(context, payload);
             runner.run(std::slice::from_mut(&mut job));
             (stage, payload) = match job.step {
-                Some(Step::Answer(response)) => return Ok(response),
+                // As a client would see it: what was begun and not finished is no answer.
+                Some(Step::Answer(response)) if collected.take().is_none() => return Ok(response),
+                Some(Step::Answer(_)) => return Ok(answers::failed()),
+                Some(Step::Streamed(_)) => return Ok(collected.take().unwrap_or_else(answers::failed)),
                 Some(Step::Send { .. }) if job.context.hops >= self.max_hops => {
                     return Ok(answers::too_many_hops());
                 }

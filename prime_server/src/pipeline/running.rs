@@ -13,6 +13,7 @@ use super::built::{Built, Definition};
 use super::client::{Client, Clients};
 use crate::StartError;
 use crate::balancer::{Options, WorkerId};
+use crate::context::Sink;
 use crate::error::BoxError;
 use crate::frontend::{FrontEnd, Listener};
 use crate::ids::StageId;
@@ -153,6 +154,7 @@ impl Running {
 
     fn workers_of(&self, built: &Built, stage: &Definition, id: StageId) -> impl Iterator<Item = Worker> {
         let metrics = Arc::clone(self.transport.stages()[id.index()].metrics());
+        let sink: Arc<dyn Sink> = Arc::new(self.transport.sink(&built.settings.limits, workers(stage)));
         (0..workers(stage)).map(move |worker| Worker {
             id: WorkerId(worker),
             stage: id,
@@ -161,6 +163,7 @@ impl Running {
             max_hops: built.max_hops,
             transport: Arc::clone(&self.transport),
             metrics: Arc::clone(&metrics),
+            sink: Arc::clone(&sink),
         })
     }
 

@@ -1,18 +1,22 @@
 //! Stages in this process: each queue is a [`Balancer`] behind a mutex, each idle worker a parked thread.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::{Envelope, Next, Rejected, Source, Transport};
 use crate::answers::worker_lost;
 use crate::balancer::{Balancer, Expired, Options, WorkerId};
-use crate::context::{Reason, Ticket};
+use crate::context::{Reason, Sink, Ticket, Window};
 use crate::ids::{RequestId, StageId};
 use crate::loopback::{Loopback, Note};
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};
 use crate::response::Reply;
+use crate::{Limits, Response};
 
 /// All stages of a pipeline, in this process.
 #[derive(Debug)]
@@ -121,6 +125,11 @@ impl Local {
         Self { stages: stages.into(), loopback }
     }
 
+    /// Where streamed answers of a stage of so many workers go.
+    pub(crate) fn sink(&self, limits: &Limits, workers: usize) -> LocalSink {
+        LocalSink::new(self.loopback.clone(), limits, workers)
+    }
+
     pub(crate) fn stages(&self) -> &[LocalStage] {
         &self.stages
     }
@@ -226,6 +235,53 @@ impl Transport for Local {
                 stage.discard(job);
             }
         }
+    }
+}
+
+/// Where the streamed answers of one stage go: through the loopback.
+#[derive(Debug)]
+pub(crate) struct LocalSink {
+    loopback: Loopback,
+    /// How far a stage may be ahead of a client, in bytes, and how long it waits for one.
+    buffer: usize,
+    patience: Duration,
+    /// How many workers may wait for clients at one time, and how many do.
+    places: usize,
+    waiting: AtomicUsize,
+}
+
+impl LocalSink {
+    pub(crate) fn new(loopback: Loopback, limits: &Limits, workers: usize) -> Self {
+        // At most half of the workers, or one client after another could take all of them.
+        let places = (workers / 2).max(1);
+        let (buffer, patience) = (limits.stream_buffer, limits.take_answer);
+        Self { loopback, buffer, patience, places, waiting: AtomicUsize::new(0) }
+    }
+
+    fn wait(&self, window: &Window, bytes: usize, ticket: &Ticket) -> Result<(), Reason> {
+        let there = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waited = match there < self.places {
+            true => window.reserve(bytes, self.buffer, self.patience, || ticket.cancelled()),
+            false => Err(Reason::SlowReader),
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        waited
+    }
+}
+
+impl Sink for LocalSink {
+    fn begin(&self, ticket: &Ticket, head: Response) {
+        self.loopback.send(Note::Reply(ticket.id, Reply::Head(head)));
+    }
+
+    fn send(&self, ticket: &Ticket, piece: Bytes) -> Result<(), Reason> {
+        if let Some(window) = ticket.window()
+            && !window.try_reserve(piece.len(), self.buffer)
+        {
+            self.wait(window, piece.len(), ticket)?;
+        }
+        self.loopback.send(Note::Reply(ticket.id, Reply::Chunk(piece)));
+        Ok(())
     }
 }
 

@@ -132,6 +132,27 @@ impl Client {
         }
     }
 
+    /// Reads what comes up to the end of the connection.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("no end came: {error}"),
+            _ => String::from_utf8_lossy(&rest).into_owned(),
+        }
+    }
+
+    /// Reads what there is, and waits for it where there is nothing yet.
+    ///
+    /// # Panics
+    /// If nothing comes.
+    pub fn read_some(&mut self) {
+        let some = self.stream.fill_buf().expect("something comes").len();
+        self.stream.consume(some);
+    }
+
     /// The socket, for what else a client can do to it.
     pub fn socket(&self) -> &TcpStream {
         self.stream.get_ref()

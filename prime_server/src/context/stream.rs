@@ -1,0 +1,282 @@
+//! Answers that are sent piece by piece.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{Cancelled, Context, Reason, Ticket};
+use crate::{IntoResponse, Response};
+
+/// An answer whose head is on its way and whose body follows piece by piece; made by [`Context::stream`].
+///
+/// ```
+/// use prime_server::prelude::*;
+///
+/// #[stage]
+/// fn count(_: Request, cx: &Context) -> Result<Streamed, Cancelled> {
+///     let mut body = cx.stream([("content-type", "text/plain")]);
+///     for n in 1..=3 {
+///         body.send(format!("{n}\n"))?;
+///     }
+///     Ok(body.finish())
+/// }
+///
+/// let pipeline = Pipeline::new("count").stage::<count>().build()?;
+/// assert_eq!(pipeline.test(Request::get("/"))?.body().as_bytes(), b"1\n2\n3\n");
+/// # Ok::<(), StartError>(())
+/// ```
+///
+/// HTTP/1.1 clients get it in chunks, HTTP/1.0 clients up to the end of the connection. A stage that does not come to
+/// [`finish`](Self::finish), because it returns an error or panics, cuts the body short so that the client sees it: the last
+/// chunk is missing. It is also an [`io::Write`], for what writes to one; wrap it in a [`BufWriter`](io::BufWriter) where that
+/// writes in small pieces.
+#[must_use = "what is not finished is cut short"]
+#[derive(Debug)]
+pub struct BodyStream {
+    ticket: Arc<Ticket>,
+    sink: Option<Arc<dyn Sink>>,
+}
+
+/// What a stage returns that has streamed its answer; made by [`BodyStream::finish`].
+#[derive(Debug)]
+pub struct Streamed(());
+
+impl Context {
+    /// Begins an answer that is sent piece by piece: its status and headers leave now. Of `head`, which is anything that makes a
+    /// response, a body is the first piece.
+    ///
+    /// The deadline covers the time up to here; from here on [`Limits::stream_time`](crate::Limits::stream_time) does. There is
+    /// one stream to a request: of a second one, all pieces belong to the first.
+    pub fn stream(&self, head: impl IntoHead) -> BodyStream {
+        let (parts, body) = head.into_head().into_parts();
+        let mut stream = BodyStream { ticket: Arc::clone(&self.ticket), sink: self.sink.clone() };
+        if let Some(sink) = &stream.sink
+            && self.ticket.window.set(Window::default()).is_ok()
+        {
+            sink.begin(&self.ticket, Response::from_parts(parts, crate::Body::empty()));
+        }
+        if !body.is_empty() {
+            // Whoever does not wait any more is told by the next piece.
+            let _ = stream.send(body.into_bytes());
+        }
+        stream
+    }
+}
+
+/// What [`Context::stream`] takes as the head of an answer: headers, or anything that makes a response.
+pub trait IntoHead {
+    /// Makes the response.
+    fn into_head(self) -> Response;
+}
+
+impl<R: IntoResponse> IntoHead for R {
+    fn into_head(self) -> Response {
+        self.into_response()
+    }
+}
+
+impl<const N: usize> IntoHead for [(&'static str, &'static str); N] {
+    fn into_head(self) -> Response {
+        (self, crate::Body::empty()).into_response()
+    }
+}
+
+impl BodyStream {
+    /// Sends a piece of the body. While more than [`Limits::stream_buffer`](crate::Limits::stream_buffer) waits for the client,
+    /// this waits too, for at most [`Limits::take_answer`](crate::Limits::take_answer).
+    ///
+    /// # Errors
+    /// [`Cancelled`]: nobody waits for the rest. [`Reason::SlowReader`] where the client has not taken enough in that time, or
+    /// where half of the stage's workers wait for such clients already.
+    pub fn send(&mut self, piece: impl Into<Bytes>) -> Result<(), Cancelled> {
+        if let Some(reason) = self.ticket.cancelled() {
+            return Err(Cancelled { reason });
+        }
+        let Some(sink) = &self.sink else { return Ok(()) };
+        let mut rest = piece.into();
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(LARGEST_PIECE));
+            if let Err(reason) = sink.send(&self.ticket, piece) {
+                self.ticket.cancel(reason);
+                return Err(Cancelled { reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// The body is complete; what the stage returns.
+    #[must_use = "the stage returns it"]
+    pub fn finish(self) -> Streamed {
+        Streamed(())
+    }
+}
+
+/// A larger piece is sent as several, so that no more than this is waited for at once.
+const LARGEST_PIECE: usize = 64 << 10;
+
+impl io::Write for BodyStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(Bytes::copy_from_slice(bytes)).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    /// Nothing is kept back.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where a streamed answer goes.
+pub(crate) trait Sink: Send + Sync + fmt::Debug {
+    fn begin(&self, ticket: &Ticket, head: Response);
+    /// Takes a piece of the body, when there is room for it.
+    fn send(&self, ticket: &Ticket, piece: Bytes) -> Result<(), Reason>;
+}
+
+/// How much of a streamed answer is on its way: what the stage has sent, and the client's connection has not taken.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    held: Mutex<Held>,
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// Sent by the stage, and not yet seen by the front end.
+    coming: usize,
+    /// Kept by the front end for the connection.
+    unsent: usize,
+}
+
+impl Window {
+    /// Counts a piece in where there is room for it, or where nothing is on its way.
+    pub(crate) fn try_reserve(&self, bytes: usize, most: usize) -> bool {
+        self.lock().reserve(bytes, most)
+    }
+
+    /// As [`try_reserve`](Self::try_reserve), when there is room for the piece: within `patience`, unless it is cancelled first.
+    pub(crate) fn reserve(
+        &self,
+        bytes: usize,
+        most: usize,
+        patience: Duration,
+        cancelled: impl Fn() -> Option<Reason>,
+    ) -> Result<(), Reason> {
+        let until = Instant::now() + patience.min(super::FOREVER);
+        let mut held = self.lock();
+        loop {
+            if let Some(reason) = cancelled() {
+                return Err(reason);
+            }
+            if held.reserve(bytes, most) {
+                return Ok(());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Reason::SlowReader);
+            }
+            held = self.room.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A piece has come to the front end.
+    pub(crate) fn arrived(&self, bytes: usize) {
+        let mut held = self.lock();
+        held.coming = held.coming.saturating_sub(bytes);
+    }
+
+    /// The front end keeps that much of it now.
+    pub(crate) fn keeps(&self, unsent: usize) {
+        self.lock().unsent = unsent;
+        self.room.notify_all();
+    }
+
+    /// Whoever waits for room is to look again.
+    pub(super) fn wake(&self) {
+        drop(self.lock());
+        self.room.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn reserve(&mut self, bytes: usize, most: usize) -> bool {
+        let held = self.coming + self.unsent;
+        let fits = held == 0 || held + bytes <= most;
+        if fits {
+            self.coming += bytes;
+        }
+        fits
+    }
+}
+
+/// Collects a streamed answer, for [`Built::test`](crate::Built::test).
+#[derive(Debug, Default)]
+pub(crate) struct Collected(Mutex<(Option<Response>, Vec<u8>)>);
+
+impl Collected {
+    /// The answer so far, if it was begun.
+    pub(crate) fn take(&self) -> Option<Response> {
+        let mut collected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = collected.0.take()?;
+        Some(head.map(|_| std::mem::take(&mut collected.1).into()))
+    }
+}
+
+impl Sink for Collected {
+    fn begin(&self, _: &Ticket, head: Response) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(head);
+    }
+
+    fn send(&self, _: &Ticket, piece: Bytes) -> Result<(), Reason> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.extend_from_slice(&piece);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_PATIENCE: Duration = Duration::ZERO;
+
+    #[test]
+    fn a_window_has_room_for_so_much_or_for_one_piece() {
+        let window = Window::default();
+        assert!(window.try_reserve(200, 100), "nothing else is on its way");
+        assert!(!window.try_reserve(1, 100));
+        window.arrived(200);
+        window.keeps(90);
+        assert!(window.try_reserve(10, 100));
+        assert!(!window.try_reserve(1, 100));
+        window.keeps(0);
+        assert!(window.try_reserve(90, 100));
+    }
+
+    #[test]
+    fn who_waits_for_room_is_let_on_by_it_or_told_why_not() {
+        let window = Window::default();
+        assert!(window.try_reserve(100, 100));
+        assert_eq!(window.reserve(1, 100, NO_PATIENCE, || None), Err(Reason::SlowReader));
+        assert_eq!(window.reserve(1, 100, Duration::MAX / 2, || Some(Reason::TimedOut)), Err(Reason::TimedOut));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| window.reserve(1, 100, Duration::from_secs(60), || None));
+            window.arrived(100);
+            window.keeps(50);
+            assert_eq!(waits.join().unwrap(), Ok(()));
+        });
+    }
+
+    #[test]
+    fn a_stream_of_a_test_context_goes_nowhere_and_of_a_cancelled_one_no_further() {
+        assert!(Context::test().stream([("x", "y")]).send("piece").is_ok());
+        let mut stream = Context::test_cancelled(Reason::Disconnected).stream("first");
+        assert_eq!(stream.send("piece"), Err(Cancelled { reason: Reason::Disconnected }));
+    }
+}

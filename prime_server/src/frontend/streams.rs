@@ -1,0 +1,72 @@
+//! Answers that come piece by piece: each piece goes on as it comes, and the stage is told how far its client is behind.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::FrontEnd;
+use super::admission::Origin;
+use crate::context::Ticket;
+use crate::ids::RequestId;
+use crate::response::Reply;
+
+impl FrontEnd {
+    /// Passes the head or a piece of a streamed answer on.
+    pub(super) fn stream(&mut self, id: RequestId, reply: Reply, now: Instant) {
+        let Some(there) = self.admission.get_mut(id) else { return };
+        let ticket = Arc::clone(&there.ticket);
+        if let Origin::Session { key, seq } = there.origin {
+            if let Reply::Head(head) = &reply {
+                self.metrics.answered(head.status());
+                self.admission.begin_stream(id, now + self.settings.limits.stream_time);
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.streams.push((seq, ticket));
+                }
+            } else if let (Reply::Chunk(piece), Some(window)) = (&reply, ticket.window()) {
+                window.arrived(piece.len());
+            }
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.connection.reply(seq, reply, self.clock.date());
+                self.sessions.changed(key);
+            }
+        } else {
+            self.collect(id, reply, &ticket, now);
+        }
+    }
+
+    /// A client in this process gets the whole, as much as all clients together may make the front end hold.
+    fn collect(&mut self, id: RequestId, reply: Reply, ticket: &Ticket, now: Instant) {
+        let limits = &self.settings.limits;
+        match reply {
+            Reply::Head(head) => {
+                self.admission.begin_stream(id, now + limits.stream_time);
+                if let Some(there) = self.admission.get_mut(id) {
+                    there.collected = Some((head, Vec::new()));
+                }
+            }
+            Reply::Chunk(piece) => {
+                let most = limits.held;
+                let there = self.admission.get_mut(id);
+                let Some((_, body)) = there.and_then(|there| there.collected.as_mut()) else { return };
+                if let Some(window) = ticket.window() {
+                    window.arrived(piece.len());
+                    window.keeps(0);
+                }
+                body.extend_from_slice(&piece);
+                if body.len() > most {
+                    self.reply(id, Reply::Abort, now);
+                }
+            }
+            Reply::Whole(_) | Reply::End | Reply::Abort => {}
+        }
+    }
+
+    /// Tells the stages that stream to a session how much of that it keeps.
+    pub(super) fn tell_windows(&mut self, key: usize) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        for (seq, ticket) in &session.streams {
+            if let Some(window) = ticket.window() {
+                window.keeps(session.connection.unsent_of(*seq));
+            }
+        }
+    }
+}
