@@ -54,6 +54,7 @@
 //! | write a stage | [`macro@stage`], or [`Run`] and [`Stage`](trait@Stage) by hand |
 //! | return something | [`Feeds`] for the next stage, [`Outcome`] and [`IntoResponse`] for the client, [`Flow`] for either |
 //! | send a type of your own to the next stage | [`Message`](trait@Message) |
+//! | send an answer piece by piece | [`Context::stream`] |
 //! | read a request | [`Request`]: `query`, `path`, `form`, `json`, `text` |
 //! | know when to stop | [`Context::check`] |
 //! | chain and configure stages | [`Pipeline`], [`Limits`] |

@@ -298,6 +298,7 @@ impl Connection {
                 }
             }
             if matches!(self.input, Input::Ended) {
+                self.cut_off |= consumed < input.len();
                 return input.len();
             }
         }
@@ -327,7 +328,8 @@ impl Connection {
                 let parsed = parse::parse(&input[..head_len], limits)?;
                 let reader = BodyReader::new(parsed.framing, limits)?;
                 let body_follows = !reader.is_done();
-                self.open_slot(&parsed, body_follows && head_len == input.len());
+                let is_last = self.next_request() + 1 >= limits.requests;
+                self.open_slot(&parsed, body_follows && head_len == input.len(), is_last);
                 if body_follows {
                     self.input = Input::Body(Box::new(Incoming { head: parsed.head, reader }));
                 } else {
@@ -338,11 +340,11 @@ impl Connection {
         }
     }
 
-    fn open_slot(&mut self, parsed: &parse::Parsed, body_is_to_come: bool) {
+    fn open_slot(&mut self, parsed: &parse::Parsed, body_is_to_come: bool, is_last: bool) {
         let asked = Asked {
             version: parsed.head.version(),
             head_only: *parsed.head.method() == Method::HEAD,
-            keep_alive: parsed.keep_alive,
+            keep_alive: parsed.keep_alive && !is_last,
         };
         let wants_continue = parsed.expects_continue && body_is_to_come;
         self.slots.push_back(Slot { asked, answer: Answer::Awaited { wants_continue }, held_back: Vec::new() });

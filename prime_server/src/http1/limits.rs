@@ -21,6 +21,7 @@ use std::time::Duration;
 /// | [`pipelined`](Self::pipelined) | 32 requests | more is kept unparsed, up to `unparsed` |
 /// | [`unparsed`](Self::unparsed) | 64 KiB | what was accepted is answered, then close |
 /// | [`unsent`](Self::unsent) | 1 MiB | nothing more is parsed; over four times it, one answer aside, a client that takes nothing for 1 s is closed |
+/// | [`requests`](Self::requests) | 1,000,000 | the last one is answered with `connection: close` |
 /// | [`connections`](Self::connections) | 10,000, or 64 less than the process may open files | 503, then close |
 /// | [`take_answer`](Self::take_answer) | 30 s | close |
 /// | [`stream_buffer`](Self::stream_buffer) | 256 KiB | the stage that streams waits, for up to `take_answer` |
@@ -56,6 +57,8 @@ pub struct Limits {
     pub body_rate: u64,
     /// How long a connection may wait for its next request, or its first.
     pub idle_time: Duration,
+    /// Requests of one connection, one after another.
+    pub requests: u64,
     /// Open connections; at most 64 less than the files that the process may open (`ulimit -n`).
     pub connections: usize,
     /// Bytes held for all connections together: request bytes until their request is answered, answers until they are
@@ -90,6 +93,7 @@ impl Limits {
                 self.target == 0 || self.head == 0,
                 "`limits.target` or `limits.head` is 0, so that no request could be read",
             ),
+            (self.requests == 0, "`limits.requests` is 0, so that no request could be read"),
             (self.pipelined == 0, "`limits.pipelined` is 0, so that no request could be read"),
         ];
         wrong.iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, problem)| Err(problem))
@@ -124,6 +128,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             body_rate: 1 << 10,
             idle_time: Duration::from_secs(60),
+            requests: 1_000_000,
             connections: possible_connections().clamp(1, 10_000),
             held: 256 << 20,
         }

@@ -368,3 +368,15 @@ fn where_nothing_more_is_read_nothing_is_refused() {
     assert_eq!(driven.sent(), "");
     assert!(driven.is_over());
 }
+
+#[test]
+fn a_connection_ends_with_the_last_request_that_it_may_make() {
+    let mut driven = Driven::new();
+    driven.limits.requests = 2;
+    assert_eq!(driven.receive([get("/0"), get("/1"), get("/2")].concat()), ["/0", "/1"]);
+    driven.answer(0, "0");
+    driven.answer(1, "1");
+    assert_eq!(driven.sent(), [ok("0"), last_ok("1")].concat());
+    assert!(driven.is_over());
+    assert!(driven.connection.is_cut_off(), "the client has sent more, and is to read its answers nevertheless");
+}
