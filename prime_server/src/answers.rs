@@ -1,12 +1,19 @@
 //! The answers that are the framework's own.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 
 use crate::{IntoResponse, Response};
 
 /// 503: not now, for the reason that the sentence gives. Tells the client to wait a second.
 pub(crate) fn unavailable(sentence: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], sentence).into_response()
+}
+
+/// 204: what is allowed on a path (RFC 9110, 9.3.7).
+pub(crate) fn allowed(methods: HeaderValue) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().insert(header::ALLOW, methods);
+    response
 }
 
 /// 504: the request's deadline, or a stage's timeout, has passed.

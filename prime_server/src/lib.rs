@@ -57,7 +57,7 @@
 //! | send an answer piece by piece | [`Context::stream`] |
 //! | read a request | [`Request`]: `query`, `path`, `form`, `json`, `text` |
 //! | know when to stop | [`Context::check`] |
-//! | chain and configure stages | [`Pipeline`], [`Limits`] |
+//! | chain and configure stages | [`Pipeline`], [`Limits`], [`Cors`] |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
 //!
 //! A stage that the compiler does not find ("constant provided when a type was expected", "expected type, found function") lacks
@@ -122,6 +122,7 @@ pub use prime_server_macros::{Message, Schema, Stage, stage};
 
 pub use context::{BodyStream, Cancelled, Context, IntoHead, Reason, Streamed};
 pub use error::{BoxError, ErrorResponse, FormError, JsonError, PathError, QueryError, StartError, TextError};
+pub use frontend::Cors;
 pub use head::Head;
 pub use http::{HeaderMap, Method, StatusCode, Version};
 pub use http1::Limits;

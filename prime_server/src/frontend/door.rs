@@ -19,6 +19,8 @@ pub(crate) enum Way {
     Health,
     /// To the front end's metrics.
     Metrics,
+    /// Nowhere: the front end says what is allowed there.
+    Options(HeaderValue),
     /// Nowhere.
     Refused(Response),
 }
@@ -43,6 +45,8 @@ pub(crate) struct Door {
     router: Router<Methods>,
     /// Where requests go that no route takes, if the pipeline has no routes.
     otherwise: Option<StageId>,
+    /// What is allowed on one path or another.
+    allow: HeaderValue,
 }
 
 /// A route as the builder was given it.
@@ -83,19 +87,29 @@ impl Door {
             }
             targets.push((method, target));
         }
+        let all = patterns.iter().flat_map(|(_, targets)| targets);
+        let everywhere = allow(all);
         let mut router = Router::new();
         for (pattern, targets) in patterns {
             let method = targets[0].0.clone();
-            let allow = allow(&targets);
+            let allow = allow(targets.iter());
             let inserted = check_pattern(&pattern)
                 .map_err(str::to_owned)
                 .and_then(|()| router.insert(pattern.clone(), Methods { targets, allow }).map_err(problem));
             inserted.map_err(|problem| StartError::Route { method, pattern, problem })?;
         }
-        Ok(Self { router, otherwise: routes.is_empty().then_some(entry) })
+        Ok(Self { router, otherwise: routes.is_empty().then_some(entry), allow: everywhere })
+    }
+
+    /// The methods that are allowed on a path, if it has routes.
+    pub(crate) fn allowed(&self, path: &str) -> Option<&HeaderValue> {
+        self.router.at(path).ok().map(|found| &found.value.allow)
     }
 
     pub(crate) fn way(&self, head: &Head) -> Way {
+        if head.path() == "*" && self.otherwise.is_none() {
+            return Way::Options(self.allow.clone());
+        }
         let found = match self.router.at(head.path()) {
             Ok(found) => found,
             Err(MatchError::NotFound) => {
@@ -123,6 +137,7 @@ impl Door {
             }
             Some(Target::Health) => Way::Health,
             Some(Target::Metrics) => Way::Metrics,
+            None if *head.method() == Method::OPTIONS => Way::Options(found.value.allow.clone()),
             None => {
                 let mut response = (StatusCode::METHOD_NOT_ALLOWED, "the method is not allowed here\n").into_response();
                 response.headers_mut().insert(header::ALLOW, found.value.allow.clone());
@@ -152,12 +167,14 @@ fn check_pattern(pattern: &str) -> Result<(), &'static str> {
 }
 
 /// The value of `Allow` (RFC 9110, 10.2.1).
-fn allow(targets: &[(Method, Target)]) -> HeaderValue {
-    let mut names: Vec<&str> = targets.iter().map(|(method, _)| method.as_str()).collect();
-    if names.contains(&"GET") && !names.contains(&"HEAD") {
+fn allow<'a>(targets: impl Iterator<Item = &'a (Method, Target)>) -> HeaderValue {
+    let mut names: Vec<&str> = targets.map(|(method, _)| method.as_str()).collect();
+    if names.contains(&"GET") {
         names.push("HEAD");
     }
+    names.push("OPTIONS");
     names.sort_unstable();
+    names.dedup();
     HeaderValue::try_from(names.join(", ")).expect("methods are tokens")
 }
 

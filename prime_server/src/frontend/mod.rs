@@ -5,6 +5,7 @@
 
 mod admission;
 mod clock;
+mod cors;
 mod door;
 mod flush;
 mod listener;
@@ -23,6 +24,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::admission::{Admission, Origin};
 use self::clock::Clock;
+pub use self::cors::Cors;
+pub(crate) use self::cors::CrossOrigin;
 pub(crate) use self::door::{Door, Route, Way};
 use self::listener::Event;
 pub(crate) use self::listener::{Listener, StreamListener};
@@ -46,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) drain_limit: Duration,
     pub(crate) limits: Limits,
+    pub(crate) cors: Option<CrossOrigin>,
 }
 
 /// Events and notes taken in one turn of the loop before what they led to is passed on.

@@ -1,14 +1,16 @@
 //! A request's way through the front end: the door, admission, and the answer to whoever waits for it.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Instant;
 
 use super::FrontEnd;
 use super::admission::{InFlight, Origin};
 use super::door::Way;
 use super::phases::Phase;
-use crate::answers::{BUSY, SHUTTING_DOWN, failed, unavailable};
+use crate::answers::{BUSY, SHUTTING_DOWN, allowed, failed, unavailable};
 use crate::context::{Context, Reason};
-use crate::ids::RequestId;
+use crate::head::Head;
+use crate::ids::{RequestId, StageId};
 use crate::metrics::Metrics;
 use crate::response::Reply;
 use crate::transport::{Envelope, Payload, Transport};
@@ -17,29 +19,13 @@ use crate::{IntoResponse, Request, Response};
 impl FrontEnd {
     /// Admits a request and lets it wait for [`hand_over`](Self::hand_over), or answers it here.
     pub(super) fn accept(&mut self, mut request: Request, origin: Origin, now: Instant) {
-        let stage = match self.door.way(request.head()) {
-            Way::Stage(stage, params) => {
-                request.set_params(params);
-                stage
-            }
-            Way::Health => return self.answer(origin, self.health()),
-            Way::Metrics => return self.answer(origin, self.metrics_page()),
-            Way::Refused(response) => {
-                self.metrics.refused("route");
+        let stage = match self.enter(&mut request, &origin) {
+            Continue(stage) => stage,
+            Break(mut response) => {
+                self.mark(request.head(), &mut response);
                 return self.answer(origin, response);
             }
         };
-        if self.phase.is_ending() {
-            self.metrics.refused("draining");
-            return self.answer(origin, unavailable(SHUTTING_DOWN));
-        }
-        if self.is_full(request.held()) {
-            self.metrics.refused("held");
-            if let Origin::Session { key, .. } = origin {
-                self.end_after_last(key);
-            }
-            return self.answer(origin, unavailable(HELD));
-        }
         let client = match origin {
             Origin::Session { key, .. } => Some(key),
             Origin::Client { .. } => None,
@@ -54,8 +40,51 @@ impl FrontEnd {
             }
             Err(origin) => {
                 self.metrics.refused("max_in_flight");
-                self.answer(origin, unavailable(BUSY));
+                let mut response = unavailable(BUSY);
+                self.mark(request.head(), &mut response);
+                self.answer(origin, response);
             }
+        }
+    }
+
+    /// Where a request goes, if it is not answered here.
+    fn enter(&mut self, request: &mut Request, origin: &Origin) -> ControlFlow<Response, StageId> {
+        if let Some(cors) = &self.settings.cors
+            && let Some(response) = cors.preflight(request.head(), self.door.allowed(request.head().path()))
+        {
+            return Break(response);
+        }
+        let stage = match self.door.way(request.head()) {
+            Way::Stage(stage, params) => {
+                request.set_params(params);
+                stage
+            }
+            Way::Health => return Break(self.health()),
+            Way::Metrics => return Break(self.metrics_page()),
+            Way::Options(allow) => return Break(allowed(allow)),
+            Way::Refused(response) => {
+                self.metrics.refused("route");
+                return Break(response);
+            }
+        };
+        if self.phase.is_ending() {
+            self.metrics.refused("draining");
+            return Break(unavailable(SHUTTING_DOWN));
+        }
+        if self.is_full(request.held()) {
+            self.metrics.refused("held");
+            if let Origin::Session { key, .. } = origin {
+                self.end_after_last(*key);
+            }
+            return Break(unavailable(HELD));
+        }
+        Continue(stage)
+    }
+
+    /// Says in an answer which pages may read it.
+    pub(super) fn mark(&self, head: &Head, response: &mut Response) {
+        if let Some(cors) = &self.settings.cors {
+            cors.mark(head, response.headers_mut());
         }
     }
 
@@ -72,8 +101,11 @@ impl FrontEnd {
     }
 
     /// Gives a request that has just ended the (rest of the) answer.
-    pub(super) fn settle(&mut self, ended: InFlight, reply: Reply, now: Instant) {
+    pub(super) fn settle(&mut self, ended: InFlight, mut reply: Reply, now: Instant) {
         let id = ended.ticket.id;
+        if let Reply::Whole(response) = &mut reply {
+            self.mark(&ended.ticket.head, response);
+        }
         match ended.origin {
             Origin::Session { key, seq } => {
                 if let Reply::Whole(response) = &reply {

@@ -11,10 +11,17 @@ use crate::response::Reply;
 
 impl FrontEnd {
     /// Passes the head or a piece of a streamed answer on.
-    pub(super) fn stream(&mut self, id: RequestId, reply: Reply, now: Instant) {
+    pub(super) fn stream(&mut self, id: RequestId, mut reply: Reply, now: Instant) {
         let Some(there) = self.admission.get_mut(id) else { return };
         let ticket = Arc::clone(&there.ticket);
-        if let Origin::Session { key, seq } = there.origin {
+        let session = match there.origin {
+            Origin::Session { key, seq } => Some((key, seq)),
+            Origin::Client { .. } => None,
+        };
+        if let Reply::Head(head) = &mut reply {
+            self.mark(&ticket.head, head);
+        }
+        if let Some((key, seq)) = session {
             if let Reply::Head(head) = &reply {
                 self.metrics.answered(head.status());
                 self.admission.begin_stream(id, now + self.settings.limits.stream_time);

@@ -114,6 +114,7 @@ impl Scene {
             deadline: Duration::from_secs(30),
             drain_limit: Duration::from_secs(30),
             limits,
+            cors: None,
         };
         let (loopback, inbox) = loopback().unwrap();
         let metrics = Arc::new(Metrics::new("test"));

@@ -9,7 +9,7 @@ use http::Method;
 use super::built::{Built, Definition};
 use crate::context::FOREVER;
 use crate::error::BoxError;
-use crate::frontend::{Door, Route, Settings};
+use crate::frontend::{Cors, Door, Route, Settings};
 use crate::http1::Limits;
 use crate::ids::StageId;
 use crate::outcome;
@@ -52,6 +52,7 @@ struct PipelineOptions {
     routes: Vec<(Method, String)>,
     health: Option<String>,
     metrics: Option<String>,
+    cors: Option<Cors>,
     max_hops: u32,
     settings: Settings,
 }
@@ -130,12 +131,14 @@ impl Pipeline {
             deadline: Duration::from_secs(30),
             drain_limit: Duration::from_secs(30),
             limits: Limits::default(),
+            cors: None,
         };
         let options = PipelineOptions {
             name: name.into(),
             routes: Vec::new(),
             health: None,
             metrics: None,
+            cors: None,
             max_hops: 64,
             settings,
         };
@@ -166,7 +169,8 @@ impl Pipeline {
 
 impl<L> Pipeline<L> {
     /// Takes requests of this method and path, and with `GET` those of `HEAD`. `{name}` stands for one segment of the path,
-    /// `{*name}` for the rest; the first stage reads them with [`Request::path`]. Other paths are answered 404, other methods 405.
+    /// `{*name}` for the rest; the first stage reads them with [`Request::path`]. Other paths are answered 404, other methods 405, `OPTIONS` with what
+    /// is allowed.
     /// All routes lead to the first stage, which tells them apart by [`Head::path`](crate::Head::path) and method. A pipeline
     /// without routes takes everything.
     pub fn route(mut self, method: Method, path: impl Into<String>) -> Self {
@@ -195,6 +199,12 @@ impl<L> Pipeline<L> {
     /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader` |
     pub fn metrics(mut self, path: impl Into<String>) -> Self {
         self.options.metrics = Some(path.into());
+        self
+    }
+
+    /// Lets pages of other origins use the pipeline. See [`Cors`].
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.options.cors = Some(cors);
         self
     }
 
@@ -351,6 +361,12 @@ impl PipelineOptions {
         )?;
         require(!settings.deadline.is_zero(), place, "`deadline` is 0, so that no request could be answered in time")?;
         settings.limits.check().or_else(|problem| require(false, place, problem))?;
+        settings.cors = self
+            .cors
+            .as_ref()
+            .map(Cors::build)
+            .transpose()
+            .or_else(|problem| require(false, place, &format!("`cors`: {problem}")).map(|()| None))?;
         settings.limits.stream_time = settings.limits.stream_time.min(FOREVER);
         settings.deadline = settings.deadline.min(FOREVER);
         settings.drain_limit = settings.drain_limit.min(FOREVER);

@@ -107,13 +107,28 @@ impl Built {
     /// # Errors
     /// [`StartError`], if a stage's constructor fails.
     pub fn test(&self, request: impl Into<Request>) -> Result<Response, StartError> {
-        let mut request = request.into();
+        let request = request.into();
+        let head = request.shared_head();
+        let mut response = self.answer(request)?;
+        if let Some(cors) = &self.settings.cors {
+            cors.mark(&head, response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    fn answer(&self, mut request: Request) -> Result<Response, StartError> {
+        let path = request.head().path();
+        let cors = self.settings.cors.as_ref();
+        if let Some(answer) = cors.and_then(|cors| cors.preflight(request.head(), self.door.allowed(path))) {
+            return Ok(answer);
+        }
         let mut stage = match self.door.way(request.head()) {
             Way::Stage(stage, params) => {
                 request.set_params(params);
                 stage
             }
             Way::Refused(response) => return Ok(response),
+            Way::Options(methods) => return Ok(answers::allowed(methods)),
             Way::Health => return Ok("ok\n".into_response()),
             Way::Metrics => return Ok("".into_response()),
         };

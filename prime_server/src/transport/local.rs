@@ -43,6 +43,9 @@ struct Station {
     closed: bool,
 }
 
+/// Workers summoned under one lock.
+const SUMMONED_AT_ONCE: usize = 4;
+
 impl LocalStage {
     pub(crate) fn new(metrics: Arc<StageMetrics>, options: Options, workers: usize) -> Self {
         let station = Station { balancer: Balancer::new(options, workers), planned: None, closed: false };
@@ -77,10 +80,16 @@ impl LocalStage {
 
     /// Wakes the idle workers that the waiting jobs need. The system calls are made without the lock.
     fn wake<'a>(&'a self, mut station: MutexGuard<'a, Station>) {
-        while let Some(worker) = station.balancer.summon() {
+        loop {
+            let summoned: [_; SUMMONED_AT_ONCE] = std::array::from_fn(|_| station.balancer.summon());
             drop(station);
-            if let Some(thread) = self.threads[worker.0].get() {
-                thread.unpark();
+            for worker in summoned.iter().flatten() {
+                if let Some(thread) = self.threads[worker.0].get() {
+                    thread.unpark();
+                }
+            }
+            if summoned.last().is_none_or(Option::is_none) {
+                return;
             }
             station = self.lock();
         }

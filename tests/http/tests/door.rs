@@ -34,7 +34,7 @@ fn only_routed_paths_and_methods_reach_the_stage() {
     }
     client.send("PUT /tile/1/2 HTTP/1.1\r\nHost: test\r\n\r\n");
     let answer = client.read();
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, POST")));
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, OPTIONS, POST")));
     assert_eq!(client.post("/healthz", "", "").status, 405);
     assert_eq!(running.stages()[0].jobs, before, "no worker was woken");
 }
@@ -43,7 +43,7 @@ fn only_routed_paths_and_methods_reach_the_stage() {
 fn a_method_is_allowed_once() {
     let pipeline = Pipeline::new("both").route(Method::HEAD, "/").route(Method::GET, "/");
     let built = pipeline.stage_from(first(|_: Request, _: &Context| "x")).build().unwrap();
-    assert_eq!(built.test(Request::post("/", "")).unwrap().headers()["allow"], "GET, HEAD");
+    assert_eq!(built.test(Request::post("/", "")).unwrap().headers()["allow"], "GET, HEAD, OPTIONS");
 }
 
 #[test]
