@@ -90,6 +90,7 @@ pub mod __private;
 mod answers;
 mod balancer;
 mod cancellation;
+mod compression;
 mod context;
 mod deadlines;
 mod error;

@@ -8,6 +8,7 @@ use crossbeam_channel::Sender;
 
 use crate::answers;
 use crate::balancer::WorkerId;
+use crate::compression::compress;
 use crate::context::{Context, Reason, Sink};
 use crate::ids::StageId;
 use crate::metrics::{Ended, StageMetrics};
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<StageMetrics>,
     /// Where streamed answers go.
     pub(crate) sink: Arc<dyn Sink>,
+    /// The least bytes of an answer that is compressed, if any is.
+    pub(crate) compress: Option<usize>,
 }
 
 /// How a worker goes on.
@@ -135,7 +138,12 @@ impl Worker {
 
     fn resolve(&self, context: Context, step: Step, now: Instant) {
         let (route, payload) = match step {
-            Step::Answer(response) => return self.answer(&context, response, Ended::Answered),
+            Step::Answer(mut response) => {
+                if let Some(least) = self.compress {
+                    compress(&context.ticket.head, &mut response, least);
+                }
+                return self.answer(&context, response, Ended::Answered);
+            }
             Step::Streamed(_) => return self.streamed(&context),
             Step::Send { route, payload } => (route, payload),
         };

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) drain_limit: Duration,
     pub(crate) limits: Limits,
     pub(crate) cors: Option<CrossOrigin>,
+    /// The least bytes of an answer that is compressed, if any is.
+    pub(crate) compress: Option<usize>,
 }
 
 /// Events and notes taken in one turn of the loop before what they led to is passed on.

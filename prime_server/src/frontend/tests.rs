@@ -115,6 +115,7 @@ impl Scene {
             drain_limit: Duration::from_secs(30),
             limits,
             cors: None,
+            compress: None,
         };
         let (loopback, inbox) = loopback().unwrap();
         let metrics = Arc::new(Metrics::new("test"));

@@ -132,6 +132,7 @@ impl Pipeline {
             drain_limit: Duration::from_secs(30),
             limits: Limits::default(),
             cors: None,
+            compress: None,
         };
         let options = PipelineOptions {
             name: name.into(),
@@ -205,6 +206,14 @@ impl<L> Pipeline<L> {
     /// Lets pages of other origins use the pipeline. See [`Cors`].
     pub fn cors(mut self, cors: Cors) -> Self {
         self.options.cors = Some(cors);
+        self
+    }
+
+    /// Compresses answers of at least that many bytes with gzip, on the worker's thread, for clients that accept it. Text, JSON, XML
+    /// and the like only; not what is encoded already, and not what is streamed. 1024 is a good least: below a packet or so
+    /// nothing is gained. Default: no answer is compressed.
+    pub fn compress(mut self, least: usize) -> Self {
+        self.options.settings.compress = Some(least);
         self
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::running::Running;
 use crate::answers;
+use crate::compression::compress;
 use crate::context::{Collected, Context, Sink, Ticket};
 use crate::frontend::{Door, Listener, Settings, StreamListener, Way};
 use crate::ids::{RequestId, StageId};
@@ -144,7 +145,12 @@ impl Built {
             runner.run(std::slice::from_mut(&mut job));
             (stage, payload) = match job.step {
                 // As a client would see it: what was begun and not finished is no answer.
-                Some(Step::Answer(response)) if collected.take().is_none() => return Ok(response),
+                Some(Step::Answer(mut response)) if collected.take().is_none() => {
+                    if let Some(least) = self.settings.compress {
+                        compress(&job.context.ticket.head, &mut response, least);
+                    }
+                    return Ok(response);
+                }
                 Some(Step::Answer(_)) => return Ok(answers::failed()),
                 Some(Step::Streamed(_)) => return Ok(collected.take().unwrap_or_else(answers::failed)),
                 Some(Step::Send { .. }) if job.context.hops >= self.max_hops => {

@@ -164,6 +164,7 @@ impl Running {
             transport: Arc::clone(&self.transport),
             metrics: Arc::clone(&metrics),
             sink: Arc::clone(&sink),
+            compress: built.settings.compress,
         })
     }
 

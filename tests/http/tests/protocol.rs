@@ -171,3 +171,20 @@ fn every_kind_of_answer_is_framed() {
     assert!(client.is_closed());
     assert_eq!(get(address, "/json").status, 200);
 }
+
+#[test]
+fn a_long_answer_is_compressed_for_who_accepts_it() {
+    let stage = |_: Request, _: &Context| "to be or not to be ".repeat(100);
+    let pipeline = Pipeline::new("compressed").compress(1024).stage_from(first(stage)).workers(1).build().unwrap();
+    let (_running, address) = start(&pipeline);
+    let mut client = Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip\r\n\r\n");
+    let answer = client.read();
+    assert_eq!((answer.header("content-encoding"), answer.header("vary")), (Some("gzip"), Some("accept-encoding")));
+    assert!(answer.body.len() < 200 && answer.body.starts_with(b"\x1f\x8b"));
+    let plain = client.get("/");
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, Some("accept-encoding")));
+    assert_eq!(plain.body.len(), 1900);
+    let request = http::Request::get("/").header("accept-encoding", "gzip").body("").unwrap();
+    assert!(pipeline.test(request).unwrap().headers().contains_key("content-encoding"));
+}
