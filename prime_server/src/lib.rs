@@ -127,6 +127,8 @@ pub use frontend::Cors;
 pub use head::Head;
 pub use http::{HeaderMap, Method, StatusCode, Version};
 pub use http1::Limits;
+#[cfg(fuzzing)]
+pub use http1::fuzzing;
 pub use ids::RequestId;
 pub use message::{CodecError, Message, codec};
 pub use outcome::{Feeds, Flow, Outcome, Step};

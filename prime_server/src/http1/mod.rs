@@ -13,6 +13,9 @@
 mod body;
 mod connection;
 mod encode;
+#[cfg(any(test, fuzzing))]
+#[allow(unreachable_pub, reason = "public for the fuzz targets alone")]
+pub mod fuzzing;
 mod limits;
 mod parse;
 
