@@ -173,8 +173,14 @@ impl StageOptions {
     /// The longest that a job may wait and run in this stage, in milliseconds; then it is answered 504. Default: what
     /// is left of the request's deadline.
     #[must_use]
-    pub const fn timeout_ms(mut self, milliseconds: u64) -> Self {
-        self.timeout = Some(Duration::from_millis(milliseconds));
+    pub const fn timeout_ms(self, milliseconds: u64) -> Self {
+        self.timeout(Duration::from_millis(milliseconds))
+    }
+
+    /// As [`timeout_ms`](Self::timeout_ms), as a [`Duration`].
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
         self
     }
 

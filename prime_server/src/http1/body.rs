@@ -167,7 +167,7 @@ fn append(body: &mut Vec<u8>, bytes: &[u8], left: usize) {
     body.extend_from_slice(bytes);
 }
 
-/// Moves bytes up to a CRLF into `line`, which ends up without it. Gives whether the line is complete, and the rest.
+/// Moves bytes up to a CRLF into `line`, which ends up without it. Returns whether the line is complete, and the rest.
 fn take_line<'a>(
     line: &mut Vec<u8>,
     input: &'a [u8],

@@ -265,7 +265,7 @@ impl<Out: 'static> Pipeline<Last<Out>> {
     /// The longest that a job may wait and run at the last stage; then it is answered 504. Default: what is left of the
     /// deadline.
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.last.options.timeout = Some(limit);
+        self.last.options = self.last.options.timeout(limit);
         self
     }
 

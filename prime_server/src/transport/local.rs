@@ -147,7 +147,7 @@ impl Local {
         &self.stages[id.index()]
     }
 
-    /// As [`dispatch`](Transport::dispatch) for many jobs, under one lock. Gives what was refused.
+    /// As [`dispatch`](Transport::dispatch) for many jobs, under one lock. Returns what was refused.
     pub(crate) fn dispatch_all(
         &self,
         to: StageId,
@@ -178,7 +178,7 @@ impl Local {
         }
     }
 
-    /// Ends what has outlived a stage's timeout, and gives it with the moment to call again. The front end's to call.
+    /// Ends what has outlived a stage's timeout, and returns it with the moment to call again. The front end's to call.
     pub(crate) fn tick(&self, stage: StageId, now: Instant) -> (Vec<Expired<Envelope>>, Option<Instant>) {
         let mut station = self.stage(stage).lock();
         let expired = std::iter::from_fn(|| station.balancer.tick(now)).collect();
