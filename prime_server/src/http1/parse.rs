@@ -162,9 +162,12 @@ fn known_method(method: &str) -> Result<Method, Reject> {
 
 /// RFC 9112, 3.2: origin form, absolute form of the http schemes, or `*` for OPTIONS. A target has no fragment.
 ///
-/// Visible ASCII that a URL must encode but browsers do not (`|` in a query, say) is let through.
+/// Visible ASCII that RFC 3986 has encoded but browsers do not encode (`|` in a query, say) is let through; what browsers do is
+/// refused.
 fn check_target(method: &Method, target: &str) -> Result<(), Reject> {
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>".contains(&byte);
+    if !path.bytes().all(|byte| is_plain(byte) && byte != b'`') || !query.bytes().all(is_plain) {
         return Err(Reject::bad("the request target has a character that must be percent-encoded"));
     }
     match target {

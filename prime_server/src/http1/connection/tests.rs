@@ -1,6 +1,7 @@
 //! What a connection makes of bytes, and of answers.
 
 mod bounds;
+mod differential;
 mod properties;
 mod streaming;
 mod streams;
