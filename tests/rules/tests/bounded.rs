@@ -172,13 +172,13 @@ fn the_heads_of_requests_in_flight_count_among_what_is_held() {
 #[test]
 fn a_client_that_does_not_read_is_let_go() {
     let big = |_: Request, _: &Context| vec![b'x'; 256 << 10];
-    let pipeline = Pipeline::new("reader")
-        .metrics("/metrics")
-        .limits(limits(|limits| limits.unsent = 64 << 10))
-        .stage_from(first(big))
-        .workers(2)
-        .build()
-        .unwrap();
+    let limits = limits(|limits| {
+        limits.unsent = 64 << 10;
+        // Sooner than the test gives up, where what is unsent happens not to be too much.
+        limits.take_answer = Duration::from_millis(500);
+    });
+    let pipeline =
+        Pipeline::new("reader").metrics("/metrics").limits(limits).stage_from(first(big)).workers(2).build().unwrap();
     let (_running, address) = start(&pipeline);
     let mut deaf = Client::connect(address);
     assert_eq!(deaf.get("/").status, 200);
