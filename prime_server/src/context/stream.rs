@@ -182,10 +182,13 @@ impl Window {
         }
     }
 
-    /// A piece has come to the front end.
-    pub(crate) fn arrived(&self, bytes: usize) {
+    /// A piece has come to the front end, which keeps that much of the answer now.
+    pub(crate) fn arrived(&self, bytes: usize, unsent: usize) {
         let mut held = self.lock();
         held.coming = held.coming.saturating_sub(bytes);
+        held.unsent = unsent;
+        drop(held);
+        self.room.notify_all();
     }
 
     /// The front end keeps that much of it now.
@@ -251,8 +254,7 @@ mod tests {
         let window = Window::default();
         assert!(window.try_reserve(200, 100), "nothing else is on its way");
         assert!(!window.try_reserve(1, 100));
-        window.arrived(200);
-        window.keeps(90);
+        window.arrived(200, 90);
         assert!(window.try_reserve(10, 100));
         assert!(!window.try_reserve(1, 100));
         window.keeps(0);
@@ -267,8 +269,7 @@ mod tests {
         assert_eq!(window.reserve(1, 100, Duration::MAX / 2, || Some(Reason::TimedOut)), Err(Reason::TimedOut));
         std::thread::scope(|scope| {
             let waits = scope.spawn(|| window.reserve(1, 100, Duration::from_secs(60), || None));
-            window.arrived(100);
-            window.keeps(50);
+            window.arrived(100, 50);
             assert_eq!(waits.join().unwrap(), Ok(()));
         });
     }

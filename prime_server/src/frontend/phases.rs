@@ -7,8 +7,6 @@ use crossbeam_channel::Sender;
 use super::FrontEnd;
 use crate::answers::{SHUTTING_DOWN, unavailable};
 use crate::context::Reason;
-use crate::response::Reply;
-use crate::transport::Transport;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -55,8 +53,7 @@ impl FrontEnd {
         }
         for id in self.admission.ids() {
             if let Some(ended) = self.admission.finish(id) {
-                self.transport.cancel(&ended.ticket, Reason::ShuttingDown);
-                self.settle(ended, Reply::Whole(unavailable(SHUTTING_DOWN)), now);
+                self.give_up(ended, Reason::ShuttingDown, unavailable(SHUTTING_DOWN), now);
             }
         }
     }

@@ -100,6 +100,13 @@ impl FrontEnd {
         }
     }
 
+    /// Cancels a request that has just ended. It gets that answer, or if another has begun to be streamed, no more of it.
+    pub(super) fn give_up(&mut self, ended: InFlight, why: Reason, answer: Response, now: Instant) {
+        self.transport.cancel(&ended.ticket, why);
+        let reply = if ended.streams { Reply::Abort } else { Reply::Whole(answer) };
+        self.settle(ended, reply, now);
+    }
+
     /// Gives a request that has just ended the (rest of the) answer.
     pub(super) fn settle(&mut self, ended: InFlight, mut reply: Reply, now: Instant) {
         let id = ended.ticket.id;

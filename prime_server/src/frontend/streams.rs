@@ -26,17 +26,26 @@ impl FrontEnd {
                 self.metrics.answered(head.status());
                 self.admission.begin_stream(id, now + self.settings.limits.stream_time);
                 if let Some(session) = self.sessions.get_mut(key) {
-                    session.streams.push((seq, ticket));
+                    session.streams.push((seq, Arc::clone(&ticket)));
                 }
-            } else if let (Reply::Chunk(piece), Some(window)) = (&reply, ticket.window()) {
-                window.arrived(piece.len());
-            }
-            if let Some(session) = self.sessions.get_mut(key) {
-                session.connection.reply(seq, reply, self.clock.date());
-                self.sessions.changed(key);
+                self.pass_on(key, seq, reply);
+            } else if let Reply::Chunk(piece) = &reply {
+                let bytes = piece.len();
+                self.pass_on(key, seq, reply);
+                // Not only once something is sent: an answer may have to wait for its turn, and one to HEAD sends nothing.
+                if let (Some(window), Some(session)) = (ticket.window(), self.sessions.get_mut(key)) {
+                    window.arrived(bytes, session.connection.unsent_of(seq));
+                }
             }
         } else {
             self.collect(id, reply, &ticket, now);
+        }
+    }
+
+    fn pass_on(&mut self, key: usize, seq: u64, reply: Reply) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.connection.reply(seq, reply, self.clock.date());
+            self.sessions.changed(key);
         }
     }
 
@@ -55,8 +64,7 @@ impl FrontEnd {
                 let there = self.admission.get_mut(id);
                 let Some((_, body)) = there.and_then(|there| there.collected.as_mut()) else { return };
                 if let Some(window) = ticket.window() {
-                    window.arrived(piece.len());
-                    window.keeps(0);
+                    window.arrived(piece.len(), 0);
                 }
                 body.extend_from_slice(&piece);
                 if body.len() > most {

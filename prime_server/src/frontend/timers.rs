@@ -11,16 +11,12 @@ use crate::answers::timed_out;
 use crate::balancer::Expired;
 use crate::context::Reason;
 use crate::ids::StageId;
-use crate::response::Reply;
-use crate::transport::Transport;
 
 impl FrontEnd {
     /// Does what has fallen due.
     pub(super) fn keep_time(&mut self, now: Instant) {
         while let Some(late) = self.admission.expire(now) {
-            self.transport.cancel(&late.ticket, Reason::TimedOut);
-            let reply = if late.streams { Reply::Abort } else { Reply::Whole(timed_out()) };
-            self.settle(late, reply, now);
+            self.give_up(late, Reason::TimedOut, timed_out(), now);
         }
         for stage in 0..self.plans.len() {
             if self.plans[stage].is_some_and(|due| due <= now) {
@@ -72,12 +68,12 @@ impl FrontEnd {
                 Expired::Running(id) => *id,
             };
             // What has begun to be streamed has a limit of its own.
-            if self.admission.get_mut(id).is_some_and(|there| there.streams) {
+            let streams = self.admission.get_mut(id).is_some_and(|there| there.streams);
+            if streams && matches!(expired, Expired::Running(_)) {
                 continue;
             }
             if let Some(late) = self.admission.finish(id) {
-                self.transport.cancel(&late.ticket, Reason::TimedOut);
-                self.settle(late, Reply::Whole(timed_out()), now);
+                self.give_up(late, Reason::TimedOut, timed_out(), now);
             }
             if let Expired::Waiting(job) = expired {
                 self.transport.discard(stage, job);

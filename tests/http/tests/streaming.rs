@@ -180,6 +180,52 @@ fn a_client_that_reads_gets_all_however_much_it_is() {
 }
 
 #[test]
+fn an_answer_to_head_is_not_waited_for() {
+    let stage = |_: Request, cx: &Context| -> Result<Streamed, Cancelled> {
+        let mut body = cx.stream("");
+        for _ in 0..100 {
+            body.send(vec![b'x'; 100_000])?;
+        }
+        Ok(body.finish())
+    };
+    let limits = limits(|limits| limits.take_answer = 10 * PATIENCE);
+    let pipeline = Pipeline::new("head").limits(limits).stage_from(first(stage)).workers(1).build().unwrap();
+    let (running, address) = start(&pipeline);
+    let mut client = Client::connect(address);
+    client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.read_head().status, 200);
+    eventually("the stage has sent all", || running.stages()[0].jobs == 1);
+}
+
+#[test]
+fn a_stream_that_waits_for_its_turn_runs_no_further_ahead() {
+    let (gate, (ended, ends)) = (Gate::new(), mpsc::sync_channel(8));
+    let pass = gate.clone();
+    let mut stream = endless(ended);
+    let stage = move |request: Request, cx: &Context| {
+        if request.head().path() == "/slow" {
+            pass.pass();
+            return Ok(cx.stream("slow").finish());
+        }
+        stream(request, cx)
+    };
+    let limits = limits(|limits| {
+        limits.stream_buffer = 100_000;
+        limits.take_answer = Duration::from_millis(200);
+    });
+    let pipeline = Pipeline::new("turn").limits(limits).stage_from(first(stage)).workers(2).build().unwrap();
+    let (_running, address) = start(&pipeline);
+    let mut client = Client::connect(address);
+    client.send_get("/slow");
+    gate.wait_for(1);
+    client.send_get("/");
+    let (sent, reason) = ends.recv_timeout(PATIENCE).unwrap();
+    assert!(sent <= 100_000 && reason == Reason::SlowReader, "{sent}");
+    gate.open();
+    assert_eq!(client.read().text(), "slow");
+}
+
+#[test]
 fn a_client_that_leaves_ends_the_stream() {
     let (ended, ends) = mpsc::sync_channel(8);
     let pipeline = Pipeline::new("leaves").stage_from(first(endless(ended))).workers(1).build().unwrap();
