@@ -23,8 +23,8 @@ pub type Response<B = Body> = http::Response<B>;
 /// ```
 ///
 /// Opaque, so that it can hold more than bytes one day; make one with `Body::from`. Bytes of an owner of yours
-/// ([`Bytes::from_owner`]) are dropped on the front end's thread: a drop that panics is caught, one that takes long holds up
-/// everybody.
+/// ([`Bytes::from_owner`]) are dropped on the front end's thread, or on ZeroMQ's: a drop that panics is caught, one that takes long
+/// holds up everybody.
 #[derive(Clone, Default)]
 pub struct Body(Bytes);
 
@@ -38,6 +38,10 @@ impl Body {
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
         &self.0
     }
 

@@ -9,7 +9,7 @@ use crate::context::Reason;
 /// How long a client may go on sending after it was told that nothing more is read.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a client may take nothing while more is unsent than is kept for long.
+/// How long a client may take nothing while more is unsent than is kept for long, for it or for all.
 const WITH_TOO_MUCH: Duration = Duration::from_secs(1);
 
 /// The most bytes sent in one message. What a listener queues is counted in messages, so this bounds it.
@@ -18,8 +18,7 @@ pub(super) const SLICE: usize = 16 << 10;
 /// What became of a session's bytes.
 enum Flushed {
     All,
-    Some,
-    None,
+    NotAll { took_some: bool },
     Gone,
 }
 
@@ -28,29 +27,26 @@ impl FrontEnd {
     pub(super) fn flush(&mut self, now: Instant) {
         let Some(mut listener) = self.listener.take() else { return };
         while let Some((key, session)) = self.sessions.next_to_flush() {
-            let peer = session.peer;
-            let mut sent = 0;
+            let mut took_some = false;
             let flushed = loop {
-                let rest = &session.connection.out()[sent..];
-                let slice = &rest[..rest.len().min(SLICE)];
-                if slice.is_empty() {
+                if !session.connection.has_out() {
                     break Flushed::All;
                 }
-                match listener.send(peer, slice) {
-                    Sent::All => sent += slice.len(),
-                    Sent::Blocked if sent == 0 => break Flushed::None,
-                    Sent::Blocked => break Flushed::Some,
+                let piece = session.connection.out(SLICE);
+                let bytes = piece.as_bytes().len();
+                match listener.send(session.peer, piece) {
+                    Sent::All => session.connection.sent(bytes),
+                    Sent::Blocked => break Flushed::NotAll { took_some },
                     Sent::Gone => break Flushed::Gone,
                 }
+                took_some = true;
             };
-            session.connection.sent(sent);
             if !session.streams.is_empty() {
                 self.tell_windows(key);
             }
             match flushed {
                 Flushed::All => self.flushed(key, listener.as_mut(), now),
-                Flushed::Some => self.blocked(key, true, listener.as_mut(), now),
-                Flushed::None => self.blocked(key, false, listener.as_mut(), now),
+                Flushed::NotAll { took_some } => self.blocked(key, took_some, listener.as_mut(), now),
                 Flushed::Gone => self.end_session(key, Reason::Disconnected),
             }
         }
@@ -73,10 +69,11 @@ impl FrontEnd {
 
     /// A session takes no more for the moment. For too long, which is sooner with much behind it, it is let go.
     fn blocked(&mut self, key: usize, took_some: bool, listener: &mut dyn Listener, now: Instant) {
+        let is_full = self.is_full(0);
         let limits = &self.settings.limits;
         self.sessions.block(key, took_some, now, limits);
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let patience = match session.connection.has_too_much(limits) {
+        let patience = match is_full || session.connection.has_too_much(limits) {
             true => limits.take_answer.min(WITH_TOO_MUCH),
             false => limits.take_answer,
         };

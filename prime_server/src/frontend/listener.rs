@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use super::loans::{Lent, Loans};
 use crate::StartError;
+use crate::http1::{Limits, Piece};
 
 /// Names an open connection. Never reused while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,7 +43,9 @@ pub(crate) trait Listener: Send {
     /// The next event, if there is one.
     fn next(&mut self) -> Option<Event<'_>>;
     /// Sends bytes to a peer: all or none.
-    fn send(&mut self, peer: Peer, bytes: &[u8]) -> Sent;
+    fn send(&mut self, peer: Peer, piece: Piece<'_>) -> Sent;
+    /// How many of the bytes that were sent it still has.
+    fn lent(&self) -> Lent;
     /// Closes a connection once what was sent is flushed. No event follows, except where the answer is that the peer is blocked.
     fn close(&mut self, peer: Peer) -> Sent;
     /// Closes all of them, and lets what was sent take that long to leave, or a second if that is longer.
@@ -59,6 +63,7 @@ pub(crate) struct StreamListener {
     endpoint: String,
     peer: zmq::Message,
     bytes: zmq::Message,
+    pub(super) loans: Loans,
     /// Whether the descriptor may be quiet although there are events: it is edge-triggered, and a send takes note of what has
     /// arrived. A receive that finds nothing leaves it ready to signal.
     unsure: bool,
@@ -71,6 +76,10 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// of 16 KiB that is 512 KiB.
 const SEND_QUEUE: i32 = 32;
 
+/// The share of the limit on bytes held, as one part of so many, that libzmq gets of large answers before each connection gets
+/// one piece at a time.
+const LENT: usize = 4;
+
 /// How many messages of one connection libzmq receives ahead of the front end, of up to 8 KiB; the kernel's buffers hold back
 /// the rest.
 const RECEIVE_QUEUE: i32 = 64;
@@ -81,7 +90,7 @@ const BACKLOG: i32 = 4096;
 impl StreamListener {
     /// Listens on an endpoint like `tcp://127.0.0.1:8002`; port 0 or `*` takes a free one. A peer that takes no byte of what
     /// it was sent for longer than `take_answer` is dropped by the kernel.
-    pub(crate) fn bind(endpoint: &str, take_answer: Duration) -> Result<Self, StartError> {
+    pub(crate) fn bind(endpoint: &str, limits: &Limits) -> Result<Self, StartError> {
         let refuse =
             |problem: &str| StartError::Endpoint { endpoint: endpoint.to_owned(), problem: problem.to_owned() };
         let address = address(endpoint).map_err(|problem| refuse(&problem))?;
@@ -93,7 +102,7 @@ impl StreamListener {
             socket.set_linger(milliseconds(LAST_ANSWERS))?;
             socket.set_backlog(BACKLOG)?;
             socket.set_ipv6(endpoint.contains('['))?;
-            set_max_retransmit(&mut socket, take_answer);
+            set_max_retransmit(&mut socket, limits.take_answer);
             Ok(socket)
         };
         let system = |source: zmq::Error| StartError::System { doing: "open a ZeroMQ socket", source: source.into() };
@@ -107,11 +116,12 @@ impl StreamListener {
             endpoint,
             peer: zmq::Message::new(),
             bytes: zmq::Message::new(),
+            loans: Loans::new(limits.held / LENT),
             unsure: true,
         })
     }
 
-    fn send_frames(&mut self, peer: Peer, bytes: &[u8]) -> Sent {
+    fn send_frames(&mut self, peer: Peer, piece: Piece<'_>) -> Sent {
         self.unsure = true;
         let mut id = [0; 5];
         id[1..].copy_from_slice(&peer.0.to_be_bytes());
@@ -120,10 +130,11 @@ impl StreamListener {
             Err(zmq::Error::EAGAIN) => return Sent::Blocked,
             Err(_) => return Sent::Gone,
         }
-        match uninterrupted(|| self.socket.send(bytes, zmq::DONTWAIT)) {
-            Ok(()) => Sent::All,
-            Err(_) => Sent::Gone,
-        }
+        let sent = match piece {
+            Piece::Copied(bytes) => uninterrupted(|| self.socket.send(bytes, zmq::DONTWAIT)),
+            Piece::Shared(bytes) => self.loans.send(&mut self.socket, peer, bytes),
+        };
+        sent.map_or(Sent::Gone, |()| Sent::All)
     }
 }
 
@@ -208,16 +219,31 @@ impl Listener for StreamListener {
         uninterrupted(|| self.socket.recv(&mut self.bytes, zmq::DONTWAIT)).ok()?;
         let id = self.peer.get(1..5).and_then(|id| id.try_into().ok())?;
         let peer = Peer(u32::from_be_bytes(id));
-        Some(if self.bytes.is_empty() { Event::Toggled(peer) } else { Event::Bytes(peer, &self.bytes) })
+        if self.bytes.is_empty() {
+            self.loans.forget(peer);
+            return Some(Event::Toggled(peer));
+        }
+        Some(Event::Bytes(peer, &self.bytes))
     }
 
-    fn send(&mut self, peer: Peer, bytes: &[u8]) -> Sent {
-        self.send_frames(peer, bytes)
+    fn send(&mut self, peer: Peer, piece: Piece<'_>) -> Sent {
+        if matches!(piece, Piece::Shared(_)) && !self.loans.may_lend(peer) {
+            return Sent::Blocked;
+        }
+        self.send_frames(peer, piece)
+    }
+
+    fn lent(&self) -> Lent {
+        self.loans.all()
     }
 
     fn close(&mut self, peer: Peer) -> Sent {
         // To a ZMQ_STREAM socket an empty message means: close.
-        self.send_frames(peer, b"")
+        let sent = self.send_frames(peer, Piece::Copied(b""));
+        if sent != Sent::Blocked {
+            self.loans.forget(peer);
+        }
+        sent
     }
 
     fn finish(self: Box<Self>, within: Duration) {

@@ -9,6 +9,7 @@ mod cors;
 mod door;
 mod flush;
 mod listener;
+mod loans;
 mod phases;
 mod requests;
 mod sessions;
@@ -29,6 +30,7 @@ pub(crate) use self::cors::CrossOrigin;
 pub(crate) use self::door::{Door, Route, Way};
 use self::listener::Event;
 pub(crate) use self::listener::{Listener, StreamListener};
+use self::loans::Lent;
 use self::phases::Phase;
 use self::requests::HELD;
 use self::sessions::Sessions;
@@ -65,6 +67,8 @@ pub(crate) struct FrontEnd {
     settings: Settings,
     door: Arc<Door>,
     listener: Option<Box<dyn Listener>>,
+    /// What the listener has of the answers that were sent.
+    lent: Lent,
     transport: Arc<Local>,
     inbox: Inbox,
     metrics: Arc<Metrics>,
@@ -93,6 +97,7 @@ impl FrontEnd {
             plans: vec![None; transport.stages().len()],
             settings,
             door,
+            lent: listener.as_ref().map(|listener| listener.lent()).unwrap_or_default(),
             listener,
             transport,
             inbox,
@@ -185,7 +190,7 @@ impl FrontEnd {
 
     /// Whether that many bytes more would be more than all clients together may make the front end hold.
     fn is_full(&self, more: usize) -> bool {
-        self.sessions.held() + self.admission.held() + more > self.settings.limits.held
+        self.sessions.held() + self.admission.held() + self.lent.bytes() + more > self.settings.limits.held
     }
 
     fn refuse_session(&mut self, key: usize, status: StatusCode, reason: &str, sentence: &'static str) {

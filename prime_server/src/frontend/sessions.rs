@@ -143,7 +143,7 @@ impl Sessions {
             return;
         }
         session.count(&mut self.held);
-        if !session.connection.out().is_empty() || session.connection.is_ended() {
+        if session.connection.has_out() || session.connection.is_ended() {
             session.listed = true;
             self.to_flush.push(key);
         }

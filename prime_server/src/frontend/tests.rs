@@ -10,6 +10,7 @@ use super::flush::SLICE;
 use super::listener::{Peer, Sent};
 use super::*;
 use crate::balancer::{Options, WorkerId};
+use crate::http1::Piece;
 use crate::loopback::{Loopback, Place, loopback};
 use crate::transport::{LocalSource, LocalStage, Next, Source, Transport};
 use crate::{IntoResponse, Response};
@@ -75,7 +76,8 @@ impl Listener for Scripted {
         Some(if self.current.is_empty() { Event::Toggled(peer) } else { Event::Bytes(peer, &self.current) })
     }
 
-    fn send(&mut self, peer: Peer, bytes: &[u8]) -> Sent {
+    fn send(&mut self, peer: Peer, piece: Piece<'_>) -> Sent {
+        let bytes = piece.as_bytes();
         let mut network = self.network();
         if !network.takes(peer) {
             return Sent::Blocked;
@@ -83,6 +85,10 @@ impl Listener for Scripted {
         network.largest = network.largest.max(bytes.len());
         network.sent.entry(peer).or_default().extend_from_slice(bytes);
         Sent::All
+    }
+
+    fn lent(&self) -> Lent {
+        Lent::default()
     }
 
     fn close(&mut self, peer: Peer) -> Sent {
@@ -323,9 +329,10 @@ fn a_deadline_answers_504_and_the_late_answer_finds_nobody() {
 fn a_large_answer_leaves_in_slices_and_goes_on_where_the_peer_took_no_more() {
     let mut scene = Scene::new(unsent(10));
     scene.event("").event(GET);
-    scene.settle().takes(2);
+    scene.settle().takes(3);
     scene.answer("x".repeat(10 * SLICE));
-    assert_eq!(scene.sent().len(), 2 * SLICE, "one answer is never too much, however large");
+    let body = scene.sent().split_once("\r\n\r\n").map(|(_, body)| body.len());
+    assert_eq!(body, Some(2 * SLICE), "one answer is never too much, however large");
     scene.takes(3);
     scene.later(Duration::from_millis(1));
     assert_eq!(scene.sent().len(), 3 * SLICE);
@@ -353,6 +360,27 @@ fn a_peer_that_takes_nothing_is_let_go_after_the_time_to_take_an_answer() {
     scene.later(limit);
     assert_eq!(job.context.check().map_err(|cancelled| cancelled.reason), Err(Reason::SlowReader));
     assert_eq!(scene.front_end.metrics.connections.get(), 0);
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_let_go_soon_where_all_together_hold_too_much() {
+    let mut scene = Scene::new(Limits { held: 3 * SLICE, ..Limits::default() });
+    scene.event("").event(GET);
+    scene.settle().takes(1);
+    scene.answer("x".repeat(2 * SLICE));
+    scene.later(Duration::from_secs(2));
+    assert_eq!(scene.front_end.sessions.len(), 1, "there is room");
+    scene.front_end.lent.add(SLICE + 1);
+    scene.later(Duration::from_millis(100));
+    assert_eq!(scene.front_end.metrics.connections.get(), 0);
+}
+
+#[test]
+fn what_the_listener_still_has_counts_as_held() {
+    let mut scene = Scene::new(Limits { held: 1000, ..Limits::default() });
+    scene.event("").front_end.lent.add(1001);
+    scene.event(GET);
+    assert_eq!(statuses(&scene.settle().sent()), ["503"]);
 }
 
 #[test]

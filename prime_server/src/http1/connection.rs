@@ -9,6 +9,7 @@ use super::Reject;
 use super::body::BodyReader;
 use super::encode::{self, Asked};
 use super::limits::Limits;
+use super::output::{Output, Piece};
 use super::parse::{self, HeadScan};
 use crate::head::Head;
 use crate::response::Reply;
@@ -32,7 +33,7 @@ pub(crate) struct Connection {
     slots: VecDeque<Slot>,
     /// The place of the first slot.
     first: u64,
-    out: Vec<u8>,
+    out: Output,
     /// The bytes of the largest answer that may be part of `out` or held back.
     largest: usize,
     /// Nothing follows what is in `out`.
@@ -63,7 +64,7 @@ struct Slot {
     asked: Asked,
     answer: Answer,
     /// What this slot has to say, while another is before it.
-    held_back: Vec<u8>,
+    held_back: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +92,6 @@ pub(crate) enum Receiving {
 /// Over this many times the limit of unsent bytes a client that takes none is soon let go. Below, it is only not read from.
 const UNSENT_FACTOR: usize = 4;
 
-/// An idle connection keeps no more than this of its output buffer.
-const KEPT_CAPACITY: usize = 512;
-
 impl Connection {
     pub(crate) fn new() -> Self {
         Self {
@@ -101,7 +99,7 @@ impl Connection {
             unparsed: Vec::new(),
             slots: VecDeque::new(),
             first: 0,
-            out: Vec::new(),
+            out: Output::default(),
             largest: 0,
             ended: false,
             cut_off: false,
@@ -189,23 +187,29 @@ impl Connection {
         }
     }
 
-    /// Bytes for the client.
-    pub(crate) fn out(&self) -> &[u8] {
-        &self.out
+    /// The next bytes for the client, at most so many; an empty piece where there are none.
+    pub(crate) fn out(&mut self, most: usize) -> Piece<'_> {
+        self.out.front(most)
     }
 
-    /// That many bytes of [`out`](Self::out) are on their way.
+    /// Whether there are bytes for the client.
+    pub(crate) fn has_out(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// That many bytes of the last [`out`](Self::out) are on their way.
     pub(crate) fn sent(&mut self, bytes: usize) {
-        if bytes < self.out.len() {
-            self.out.drain(..bytes);
-            return;
+        self.out.advance(bytes);
+        if self.out.is_empty() {
+            self.largest = 0;
         }
+    }
+
+    /// All that there is for the client.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn take_out(&mut self) -> Vec<u8> {
         self.largest = 0;
-        if self.out.capacity() > KEPT_CAPACITY {
-            self.out = Vec::new();
-        } else {
-            self.out.clear();
-        }
+        self.out.take()
     }
 
     /// Whether more is unsent than is kept for long for a client that takes nothing. It can come to that where answers are ready
@@ -347,7 +351,7 @@ impl Connection {
             keep_alive: parsed.keep_alive && !is_last,
         };
         let wants_continue = parsed.expects_continue && body_is_to_come;
-        self.slots.push_back(Slot { asked, answer: Answer::Awaited { wants_continue }, held_back: Vec::new() });
+        self.slots.push_back(Slot { asked, answer: Answer::Awaited { wants_continue }, held_back: Output::default() });
         self.write_continue();
     }
 
@@ -365,7 +369,7 @@ impl Connection {
             let head_only = rest.starts_with(b"HEAD ");
             let asked = Asked { version: Version::HTTP_11, head_only, keep_alive: false };
             let answer = Answer::Awaited { wants_continue: false };
-            self.slots.push_back(Slot { asked, answer, held_back: Vec::new() });
+            self.slots.push_back(Slot { asked, answer, held_back: Output::default() });
         }
         self.input = Input::Ended;
         self.unparsed = Vec::new();
@@ -402,7 +406,7 @@ impl Connection {
     /// RFC 9110, 10.1.1: the 100 is an answer too, so it waits until those before it are given.
     fn write_continue(&mut self) {
         if let Some(Slot { answer: Answer::Awaited { wants_continue: true }, .. }) = self.slots.front() {
-            self.out.extend_from_slice(encode::CONTINUE);
+            self.out.buffer().extend_from_slice(encode::CONTINUE);
         }
     }
 }

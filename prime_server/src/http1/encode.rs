@@ -1,8 +1,10 @@
 //! From an answer to bytes.
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Version, header};
 
 use super::Reject;
+use super::output::Output;
 use crate::{IntoResponse, Response};
 
 /// What of the request decides how its answer is written.
@@ -15,23 +17,25 @@ pub(super) struct Asked {
 }
 
 /// Writes an answer whose body is whole.
-pub(super) fn whole(out: &mut Vec<u8>, response: &Response, asked: &mut Asked, date: &[u8]) {
-    let body = if is_bodiless(response.status()) { &[] } else { response.body().as_bytes() };
-    out.reserve(HEAD_ESTIMATE + if asked.head_only { 0 } else { body.len() });
-    head(out, response, asked, date);
+pub(super) fn whole(out: &mut Output, response: &Response, asked: &mut Asked, date: &[u8]) {
+    let body = if is_bodiless(response.status()) { &Bytes::new() } else { response.body().bytes() };
+    let lines = out.buffer();
+    lines.reserve(HEAD_ESTIMATE);
+    head(lines, response, asked, date);
     if has_length(response.status()) {
-        line(out, b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
+        line(lines, b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
     }
-    end_head(out, *asked);
+    end_head(lines, *asked);
     if !asked.head_only {
-        out.extend_from_slice(body);
+        out.push(body);
     }
 }
 
 /// Writes the head of an answer whose body follows piece by piece: in chunks, or up to the connection's end where the client
 /// is too old for chunks.
-pub(super) fn stream_head(out: &mut Vec<u8>, response: &Response, asked: &mut Asked, date: &[u8]) {
+pub(super) fn stream_head(out: &mut Output, response: &Response, asked: &mut Asked, date: &[u8]) {
     asked.head_only |= is_bodiless(response.status());
+    let out = out.buffer();
     head(out, response, asked, date);
     if !is_bodiless(response.status()) {
         if asked.version == Version::HTTP_11 {
@@ -47,28 +51,28 @@ pub(super) fn stream_head(out: &mut Vec<u8>, response: &Response, asked: &mut As
 }
 
 /// Writes a piece of the body. An empty one is left out, since an empty chunk means the end.
-pub(super) fn chunk(out: &mut Vec<u8>, bytes: &[u8], asked: Asked) {
+pub(super) fn chunk(out: &mut Output, bytes: &Bytes, asked: Asked) {
     if asked.head_only || bytes.is_empty() {
         return;
     }
     if asked.version == Version::HTTP_11 {
-        out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
-        out.extend_from_slice(bytes);
-        out.extend_from_slice(b"\r\n");
+        out.buffer().extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+        out.push(bytes);
+        out.buffer().extend_from_slice(b"\r\n");
     } else {
-        out.extend_from_slice(bytes);
+        out.push(bytes);
     }
 }
 
 /// Writes the end of a body that came piece by piece.
-pub(super) fn last_chunk(out: &mut Vec<u8>, asked: Asked) {
+pub(super) fn last_chunk(out: &mut Output, asked: Asked) {
     if asked.version == Version::HTTP_11 && !asked.head_only {
-        out.extend_from_slice(b"0\r\n\r\n");
+        out.buffer().extend_from_slice(b"0\r\n\r\n");
     }
 }
 
 /// Writes the answer to bytes that are no request.
-pub(super) fn reject(out: &mut Vec<u8>, reject: Reject, asked: &mut Asked, date: &[u8]) {
+pub(super) fn reject(out: &mut Output, reject: Reject, asked: &mut Asked, date: &[u8]) {
     whole(out, &(reject.status, format!("{}\n", reject.sentence)).into_response(), asked, date);
 }
 

@@ -96,12 +96,10 @@ fn drive(pieces: &mut dyn Iterator<Item = &[u8]>, seed: u64) -> (Vec<String>, St
             let seq = waiting.swap_remove(random.below(waiting.len()));
             let response = Response::new(Body::from(format!("answer {seq}")));
             connection.reply(seq, Reply::Whole(response), DATE);
-            sent += &String::from_utf8_lossy(connection.out());
-            connection.sent(connection.out().len());
+            sent += &String::from_utf8_lossy(&connection.take_out());
             connection.resume(&limits, DATE, &mut arrivals);
         }
-        sent += &String::from_utf8_lossy(connection.out());
-        connection.sent(connection.out().len());
+        sent += &String::from_utf8_lossy(&connection.take_out());
         if piece.is_none() {
             // Whether there is need for a 100 depends on when the body comes.
             return (requests, sent.replace(CONTINUE, ""), connection.is_ended());

@@ -17,10 +17,12 @@ mod encode;
 #[allow(unreachable_pub, reason = "public for the fuzz targets alone")]
 pub mod fuzzing;
 mod limits;
+mod output;
 mod parse;
 
 pub(crate) use connection::{Arrival, Connection, Receiving};
 pub use limits::Limits;
+pub(crate) use output::Piece;
 pub(crate) use parse::is_known;
 
 use http::StatusCode;

@@ -90,7 +90,7 @@ impl Built {
         let limits = &self.settings.limits;
         let too_many = |problem| StartError::Option { place: format!("pipeline `{}`", self.name), problem };
         limits.check_descriptors().map_err(too_many)?;
-        let listener: Box<dyn Listener> = Box::new(StreamListener::bind(endpoint, limits.take_answer)?);
+        let listener: Box<dyn Listener> = Box::new(StreamListener::bind(endpoint, limits)?);
         Running::start(self, Some(listener))
     }
 

@@ -58,9 +58,7 @@ impl Driven {
 
     /// Sends what there is to send, and gives it.
     fn sent(&mut self) -> String {
-        let out = String::from_utf8(self.connection.out().to_vec()).unwrap();
-        self.connection.sent(self.connection.out().len());
-        out
+        String::from_utf8(self.connection.take_out()).unwrap()
     }
 
     /// Whether the connection is to be closed when what was [`sent`](Self::sent) is on its way, and keeps nothing.

@@ -17,11 +17,11 @@ fn answer(status: u16, body: &'static str) -> Response {
 }
 
 /// Writes an answer, and gives it with `date: …` where the date is what it was told.
-fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
-    let mut out = Vec::new();
+fn written(write: impl FnOnce(&mut Output)) -> String {
+    let mut out = Output::default();
     write(&mut out);
     let date = format!("date: {}\r\n", std::str::from_utf8(DATE).unwrap());
-    String::from_utf8(out).unwrap().replace(&date, "date: …\r\n")
+    String::from_utf8(out.take()).unwrap().replace(&date, "date: …\r\n")
 }
 
 fn whole_as(asked: Asked, response: &Response) -> String {
@@ -35,7 +35,7 @@ fn streamed_as(asked: Asked, response: &Response) -> String {
     written(|out| {
         stream_head(out, response, &mut asked, DATE);
         for piece in ["one", "", "0123456789abcdef"] {
-            chunk(out, piece.as_bytes(), asked);
+            chunk(out, &Bytes::from(piece), asked);
         }
         last_chunk(out, asked);
     })
