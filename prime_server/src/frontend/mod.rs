@@ -6,6 +6,7 @@
 mod admission;
 mod clock;
 mod cors;
+mod crowd;
 mod door;
 mod flush;
 mod listener;
@@ -27,6 +28,7 @@ use self::admission::{Admission, Origin};
 use self::clock::Clock;
 pub use self::cors::Cors;
 pub(crate) use self::cors::CrossOrigin;
+use self::crowd::Crowd;
 pub(crate) use self::door::{Door, Route, Way};
 use self::listener::Event;
 pub(crate) use self::listener::{Listener, StreamListener};
@@ -73,6 +75,7 @@ pub(crate) struct FrontEnd {
     inbox: Inbox,
     metrics: Arc<Metrics>,
     sessions: Sessions,
+    crowd: Crowd,
     admission: Admission,
     clock: Clock,
     phase: Phase,
@@ -103,6 +106,7 @@ impl FrontEnd {
             inbox,
             metrics,
             sessions: Sessions::new(),
+            crowd: Crowd::default(),
             clock: Clock::new(),
             phase: Phase::Starting,
             arrivals: Vec::new(),
@@ -169,6 +173,7 @@ impl FrontEnd {
         let limit = self.settings.limits.connections;
         let key = self.sessions.open(peer, now);
         self.metrics.connections.inc();
+        self.crowd.came();
         if others >= limit + REFUSALS {
             self.metrics.refused("connections");
             self.end_after_last(key);

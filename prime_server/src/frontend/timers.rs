@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use super::FrontEnd;
 use super::phases::Phase;
 use super::timeouts::Expects;
+use super::{FrontEnd, crowd};
 use crate::answers::timed_out;
 use crate::balancer::Expired;
 use crate::context::Reason;
@@ -28,6 +28,9 @@ impl FrontEnd {
             self.sessions.set_alarm(key, &self.settings.limits);
         }
         self.close_doomed(now);
+        if self.crowd.has_left(self.sessions.len(), now) {
+            crowd::give_back();
+        }
         if let Phase::Draining { until } = self.phase
             && until <= now
         {
@@ -88,6 +91,11 @@ impl FrontEnd {
             _ => None,
         };
         let plans = self.plans.iter().copied().flatten();
-        plans.chain(self.admission.next_deadline()).chain(self.sessions.next_alarm()).chain(drained).min()
+        plans
+            .chain(self.admission.next_deadline())
+            .chain(self.sessions.next_alarm())
+            .chain(self.crowd.due())
+            .chain(drained)
+            .min()
     }
 }

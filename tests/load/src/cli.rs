@@ -43,7 +43,7 @@ pub(crate) struct Cli {
 
 /// The scenarios, one a line.
 pub(crate) fn scenarios() -> String {
-    let line = |scenario: &Scenario| format!("  {:<9} {}\n", scenario.name, scenario.about);
+    let line = |scenario: &Scenario| format!("  {:<12} {}\n", scenario.name, scenario.about);
     format!("Scenarios:\n{}", ALL.iter().map(line).collect::<String>())
 }
 

@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use prime_server::QueryError;
 use prime_server::prelude::*;
+use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 
-use crate::scenarios::deadline;
+use crate::scenarios::{deadline, hostile};
 use crate::work::{self, Job};
 
 /// The pipelines that scenarios ask for.
@@ -29,6 +30,13 @@ pub(crate) enum Kind {
     /// One stage for `GET /spin?us=N` with a timeout of [`deadline::LIMIT`]; a job never checks whether it is cancelled.
     #[value(name = "prime-deadline")]
     Deadline,
+    /// What `One` does, and besides `GET /large`, an answer of 64 KiB, and `GET /endless`, one that is streamed until the client
+    /// is gone.
+    #[value(name = "prime-attacked")]
+    Attacked,
+    /// `Attacked` in a process that may open few files: [`hostile::FEW_FILES`].
+    #[value(name = "prime-few-files")]
+    FewFiles,
 }
 
 /// A [`Job`] on its way to the second stage.
@@ -87,13 +95,38 @@ fn is_prime(Candidate(n): Candidate) -> Json<bool> {
     Json(work::is_prime(n))
 }
 
+#[stage]
+fn attacked(request: Request, cx: &Context) -> Result<Response, ErrorResponse> {
+    static LARGE: [u8; 64 << 10] = [b'x'; 64 << 10];
+    Ok(match request.head().path() {
+        "/large" => LARGE.as_slice().into_response(),
+        "/endless" => {
+            let mut body = cx.stream(StatusCode::OK);
+            loop {
+                body.send(&LARGE[..1 << 10])?;
+            }
+        }
+        _ => job(&request)?.run().into_response(),
+    })
+}
+
 /// Serves `kind` on `listen` until the process is ended; calls `announce` with the bound address once it listens.
 pub(crate) fn serve(kind: Kind, listen: SocketAddr, workers: usize, announce: impl FnOnce(SocketAddr)) -> Result<()> {
+    if kind == Kind::FewFiles {
+        // Before the pipeline, whose limit on connections goes by it.
+        let files = Some(hostile::FEW_FILES);
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files, maximum: files })?;
+    }
     let pipeline = Pipeline::new("load");
     let pipeline = match kind {
         Kind::One => pipeline.stage::<whole>().workers(workers).build()?,
         Kind::Two => pipeline.stage::<read>().workers(workers).stage::<perform>().workers(workers).build()?,
         Kind::Primes => pipeline.stage::<parse>().workers(workers).stage::<is_prime>().workers(workers).build()?,
+        Kind::Attacked | Kind::FewFiles => {
+            // A huge page is resident as a whole once a byte of it is: where memory is counted in MiB, that hides what is used.
+            rustix::thread::disable_transparent_huge_pages(true)?;
+            pipeline.stage::<attacked>().workers(workers).build()?
+        }
         Kind::Deadline => pipeline.stage::<whole>().workers(workers).timeout(deadline::LIMIT).build()?,
     };
     let running = pipeline.start(&format!("tcp://{listen}"))?;

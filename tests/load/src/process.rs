@@ -89,6 +89,12 @@ impl Process {
         let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         resident_in(&status).with_context(|| format!("{path} shows no VmRSS: the process has ended"))
     }
+
+    /// How many descriptors the child has open.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid);
+        Ok(fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?.count())
+    }
 }
 
 impl Drop for Process {

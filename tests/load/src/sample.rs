@@ -15,7 +15,9 @@ use crate::server::Running;
 pub(crate) enum Metric {
     RequestsPerSecond,
     CpuMicros,
+    QuietP50Micros,
     P50Micros,
+    TimesQuiet,
     P99Micros,
     CheapP50Millis,
     CheapP99Millis,
@@ -27,6 +29,9 @@ pub(crate) enum Metric {
     IdleCpuMillis,
     ResidentMib,
     GrowthMib,
+    KibEach,
+    DescriptorsLeft,
+    FreedSeconds,
 }
 
 impl Metric {
@@ -35,7 +40,9 @@ impl Metric {
         match self {
             Self::RequestsPerSecond => "req/s",
             Self::CpuMicros => "CPU µs/req",
+            Self::QuietP50Micros => "quiet p50 µs",
             Self::P50Micros => "p50 µs",
+            Self::TimesQuiet => "p50 / quiet",
             Self::P99Micros => "p99 µs",
             Self::CheapP50Millis => "cheap p50 ms",
             Self::CheapP99Millis => "cheap p99 ms",
@@ -47,6 +54,9 @@ impl Metric {
             Self::IdleCpuMillis => "CPU ms",
             Self::ResidentMib => "resident MiB",
             Self::GrowthMib => "growth MiB",
+            Self::KibEach => "KiB each",
+            Self::DescriptorsLeft => "descriptors left",
+            Self::FreedSeconds => "freed after s",
         }
     }
 }

@@ -146,6 +146,11 @@ impl Running {
     pub(crate) fn resident_kib(&self) -> Result<u64> {
         self.process.resident_kib()
     }
+
+    /// Open descriptors.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        self.process.descriptors()
+    }
 }
 
 /// The first line of `stdout`, empty at its end; nothing if none comes in time. The rest is read

@@ -3,6 +3,7 @@
 pub(crate) mod deadline;
 mod fixed;
 mod hello;
+pub(crate) mod hostile;
 mod idle;
 mod lone;
 mod memory;
@@ -50,7 +51,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Scenario; 12] = [
+pub(crate) const ALL: [Scenario; 19] = [
     Scenario {
         name: "fixed",
         about: "a fixed answer from one stage of two workers, 64 connections",
@@ -122,6 +123,48 @@ pub(crate) const ALL: [Scenario; 12] = [
         about: "open loop, the same mix as Poisson arrivals, latency from the due time",
         rounds: 5,
         contest: open::contest,
+    },
+    Scenario {
+        name: "slow-heads",
+        about: "500 connections whose heads come a byte a second and never end, for 30 s",
+        rounds: 3,
+        contest: hostile::slow_heads::contest,
+    },
+    Scenario {
+        name: "unread",
+        about: "2,000 requests pipelined for answers of 64 KiB, none of which is read",
+        rounds: 1,
+        contest: hostile::unread::large,
+    },
+    Scenario {
+        name: "unread-small",
+        about: "a million small requests pipelined, no answer to which is read",
+        rounds: 1,
+        contest: hostile::unread::small,
+    },
+    Scenario {
+        name: "slow-readers",
+        about: "100 readers of an endless streamed answer that take a byte a second",
+        rounds: 3,
+        contest: hostile::slow_readers::contest,
+    },
+    Scenario {
+        name: "crowd",
+        about: "what each of 3,000 idle connections takes",
+        rounds: 1,
+        contest: hostile::idle_crowd::contest,
+    },
+    Scenario {
+        name: "noise",
+        about: "60,000 connections with random, mutated or missing bytes, reset or left half-way",
+        rounds: 1,
+        contest: hostile::noise::contest,
+    },
+    Scenario {
+        name: "few-files",
+        about: "512 connections to a server that may open 256 files",
+        rounds: 1,
+        contest: hostile::descriptors::contest,
     },
 ];
 
