@@ -81,8 +81,26 @@
 //! What goes wrong behind an answer (a panic, JSON that cannot be written) is logged by [`tracing`](https://docs.rs/tracing):
 //! install a subscriber to see it, such as `tracing_subscriber::fmt::init()`.
 //!
-//! The front end is a ZMQ_STREAM socket. A client that shuts down its sending side before it has read the answer (half-close) is taken to have
-//! disconnected. A proxy in front of it that keeps connections alive, such as nginx, does not do that.
+//! # HTTP
+//!
+//! HTTP/1.1 and 1.0, by RFC 9110 and RFC 9112. TLS and HTTP/2 are for a proxy in front, such as nginx. Where the RFCs leave a choice
+//! the strict one is taken, so that no proxy and no client can mean another request than the stage sees:
+//!
+//! * Lines end with CRLF. One empty line before a request is read over, no second. White space stands nowhere before a colon.
+//! * The length of a body is told once: by one `Content-Length` of digits, or by `Transfer-Encoding: chunked`, alone, under 1.1.
+//! * A target is visible ASCII, and reaches the stage as it came; `Host` is there once and names a host; methods are those of RFC 9110
+//!   and PATCH, but for CONNECT and TRACE.
+//! * What is no request is answered (400, 413, 414, 417, 431, 501, 505) in its turn, after the requests before it, and ends the
+//!   connection. No stage sees any of it.
+//!
+//! One ZMQ_STREAM socket carries all connections, which decides two things:
+//!
+//! * **A client that shuts its sending side before it has read the answer (half-close, as `nc -N` does) loses the answer.** ZeroMQ
+//!   drops the connection with all that was to be sent, and the request is cancelled. HTTP clients and proxies do not do that.
+//! * Reading from one connection cannot be paused, as the socket reads for all. So a client that sends more than may be in flight
+//!   for it has that kept for it, up to [`Limits::unparsed`]; with more, what was accepted is answered and the connection ends.
+//!   What all connections make the server hold has a limit too, [`Limits::held`]. Above it the requests that are still arriving
+//!   are refused, the newest first: the older ones have cost their clients more.
 
 #[doc(hidden)]
 #[path = "private.rs"]

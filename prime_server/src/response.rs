@@ -349,8 +349,13 @@ mod tests {
     }
 
     #[test]
-    fn a_header_with_a_line_break_answers_500() {
-        let response = ([("location", "/7\r\nset-cookie: stolen")], "made").into_response();
+    fn a_header_with_a_line_break_answers_500_and_is_logged() {
+        let (mut log, writer) = std::io::pipe().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.try_clone().unwrap()).finish();
+        let answer = || ([("location", "/7\r\nset-cookie: stolen")], "made").into_response();
+        let response = tracing::subscriber::with_default(subscriber, answer);
+        let logged = std::io::read_to_string(&mut log).unwrap();
+        assert!(logged.contains("header that cannot be sent") && logged.contains("location"), "{logged}");
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(response.headers().get("location").is_none());
         let response = (StatusCode::OK, [("bad name", "x")], "made").into_response();

@@ -31,7 +31,7 @@ use crate::{IntoResponse, Response};
 ///
 /// HTTP/1.1 clients get it in chunks, HTTP/1.0 clients up to the end of the connection. A stage that does not come to
 /// [`finish`](Self::finish), because it returns an error or panics, cuts the body short so that the client sees it: the last
-/// chunk is missing. It is also an [`io::Write`], for what writes to one; wrap it in a [`BufWriter`](io::BufWriter) where that
+/// chunk is missing. An HTTP/1.0 client cannot see it, since there the end of the connection is all that ends an answer. It is also an [`io::Write`], for what writes to one; wrap it in a [`BufWriter`](io::BufWriter) where that
 /// writes in small pieces.
 #[must_use = "what is not finished is cut short"]
 #[derive(Debug)]
@@ -272,6 +272,26 @@ mod tests {
             window.arrived(100, 50);
             assert_eq!(waits.join().unwrap(), Ok(()));
         });
+    }
+
+    #[derive(Debug, Default)]
+    struct Pieces(Mutex<Vec<usize>>);
+
+    impl Sink for Pieces {
+        fn begin(&self, _: &Ticket, _: Response) {}
+
+        fn send(&self, _: &Ticket, piece: Bytes) -> Result<(), Reason> {
+            self.0.lock().unwrap().push(piece.len());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_large_piece_goes_in_parts_so_that_the_window_is_kept_to() {
+        let pieces = Arc::new(Pieces::default());
+        let context = Context { sink: Some(Arc::clone(&pieces) as Arc<dyn Sink>), ..Context::test() };
+        context.stream("").send(vec![0; 2 * LARGEST_PIECE + 1]).unwrap();
+        assert_eq!(*pieces.0.lock().unwrap(), [LARGEST_PIECE, LARGEST_PIECE, 1]);
     }
 
     #[test]

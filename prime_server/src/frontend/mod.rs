@@ -19,7 +19,7 @@ mod timeouts;
 mod timers;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -132,7 +132,7 @@ impl FrontEnd {
 
     /// Does what there is to do. Returns whether there may be more of it already.
     fn turn(&mut self, now: Instant) -> bool {
-        self.clock.refresh();
+        self.clock.refresh(SystemTime::now());
         let heard = self.listen(now);
         self.hand_over(now);
         let noted = self.read_notes(now);
@@ -187,10 +187,20 @@ impl FrontEnd {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.connection.receive(bytes, &self.settings.limits, self.clock.date(), &mut self.arrivals);
         self.take_arrivals(key, now);
-        if self.is_full(0) && self.sessions.get_mut(key).is_some_and(|session| session.connection.is_receiving()) {
-            self.refuse_session(key, StatusCode::SERVICE_UNAVAILABLE, "held", HELD);
-        }
         self.sessions.expect(key, now, &self.settings.limits);
+        if self.is_full(0) && self.sessions.get_mut(key).is_some_and(|session| session.connection.is_receiving()) {
+            self.refuse_newest(now);
+        }
+    }
+
+    /// Makes room by refusing requests that are still arriving, the newest first: the older ones have cost their clients more.
+    fn refuse_newest(&mut self, now: Instant) {
+        while self.is_full(0)
+            && let Some(key) = self.sessions.newest_arriving()
+        {
+            self.refuse_session(key, StatusCode::SERVICE_UNAVAILABLE, "held", HELD);
+            self.sessions.expect(key, now, &self.settings.limits);
+        }
     }
 
     /// Whether that many bytes more would be more than all clients together may make the front end hold.

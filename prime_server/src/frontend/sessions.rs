@@ -135,6 +135,12 @@ impl Sessions {
         self.sessions.iter().map(|(key, _)| key).collect()
     }
 
+    /// The session whose request has begun to arrive last, of those that are still arriving.
+    pub(super) fn newest_arriving(&self) -> Option<usize> {
+        let arriving = self.sessions.iter().filter(|(_, session)| session.connection.is_receiving());
+        arriving.max_by_key(|(_, session)| session.expected.since).map(|(key, _)| key)
+    }
+
     /// To be called when a session's connection has changed: counts what it holds, and lists it if it has something to send.
     /// One that is listed already is counted when it comes off the list, in the same turn of the loop.
     pub(super) fn changed(&mut self, key: usize) {
@@ -210,6 +216,7 @@ impl Sessions {
     pub(super) fn linger(&mut self, key: usize, until: Instant, limits: &Limits) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.closes_at.get_or_insert(until);
+            session.count(&mut self.held);
             self.set_alarm(key, limits);
         }
     }

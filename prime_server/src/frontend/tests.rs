@@ -332,9 +332,11 @@ fn a_large_answer_leaves_in_slices_and_goes_on_where_the_peer_took_no_more() {
     scene.settle().takes(3);
     scene.answer("x".repeat(10 * SLICE));
     let body = scene.sent().split_once("\r\n\r\n").map(|(_, body)| body.len());
-    assert_eq!(body, Some(2 * SLICE), "one answer is never too much, however large");
+    assert_eq!(body, Some(2 * SLICE));
+    scene.later(Duration::from_secs(2));
+    assert_eq!(scene.front_end.sessions.len(), 1, "one answer is never too much, however large");
     scene.takes(3);
-    scene.later(Duration::from_millis(1));
+    scene.later(Duration::from_millis(64));
     assert_eq!(scene.sent().len(), 3 * SLICE);
     scene.takes(100);
     scene.later(Duration::from_millis(1));
@@ -381,6 +383,23 @@ fn what_the_listener_still_has_counts_as_held() {
     scene.event("").front_end.lent.add(1001);
     scene.event(GET);
     assert_eq!(statuses(&scene.settle().sent()), ["503"]);
+}
+
+#[test]
+fn where_too_much_is_held_the_newest_upload_is_refused() {
+    let mut scene = Scene::new(Limits { held: 1000, ..Limits::default() });
+    let begin = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n";
+    let old = Peer(8);
+    let send = |scene: &Scene, bytes: &str| scene.network.lock().unwrap().events.push_back((old, bytes.into()));
+    send(&scene, "");
+    send(&scene, begin);
+    scene.settle().later(Duration::from_secs(1));
+    scene.event("").event(begin).event("x".repeat(500));
+    scene.settle();
+    send(&scene, &"y".repeat(500));
+    assert_eq!(statuses(&scene.settle().sent()), ["503"], "whoever's bytes were too many");
+    send(&scene, &"y".repeat(400));
+    assert_eq!(scene.settle().waiting(), 1, "the older one goes on");
 }
 
 #[test]
@@ -471,6 +490,35 @@ fn a_connection_that_asks_for_nothing_is_closed_without_a_word() {
     scene.later(Duration::from_millis(1));
     assert!(scene.is_closed());
     assert_eq!(scene.sent(), "");
+}
+
+#[test]
+fn a_client_that_still_takes_its_answer_is_not_idle() {
+    let mut scene = Scene::new(Limits { idle_time: Duration::from_secs(60), ..unsent(10) });
+    scene.event("").event(GET);
+    scene.settle().takes(1);
+    scene.answer("x".repeat(100 * SLICE));
+    scene.event(GET);
+    for _ in 0..100 {
+        assert_eq!(scene.settle().waiting(), 0, "too much is unsent");
+        scene.takes(1);
+        scene.later(Duration::from_secs(1));
+    }
+    assert_eq!(scene.settle().waiting(), 1, "what it asked meanwhile is heard");
+}
+
+#[test]
+fn a_client_that_waits_for_100_behind_another_answer_is_not_slow() {
+    let mut scene = Scene::new(Limits::default());
+    let post = "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    scene.event("").event(GET).event(post);
+    scene.settle().later(Duration::from_secs(15));
+    scene.answer("slow");
+    assert_eq!(statuses(&scene.sent()), ["200", "100"]);
+    scene.later(Duration::from_secs(9));
+    assert_eq!(scene.sent(), "", "its time begins with the 100");
+    scene.later(Duration::from_secs(2));
+    assert_eq!(statuses(&scene.sent()), ["408"]);
 }
 
 #[test]

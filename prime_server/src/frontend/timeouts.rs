@@ -22,7 +22,7 @@ pub(super) enum Expects {
 pub(super) struct Expected {
     pub(super) what: Expects,
     request: u64,
-    since: Instant,
+    pub(super) since: Instant,
 }
 
 /// How long a body may take to begin to come at the rate that is asked for.

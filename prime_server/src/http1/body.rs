@@ -5,6 +5,7 @@ use http::StatusCode;
 
 use super::Reject;
 use super::limits::{Limits, MAX_CHUNK_LINE};
+use super::syntax::{after_blank, after_quoted, after_token, is_control};
 
 /// How the end of a body is told (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,16 +196,27 @@ fn take_line<'a>(
 fn chunk_size(line: &[u8]) -> Result<usize, Reject> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, extensions) = line.split_at(digits);
-    // White space may only stand before the semicolon of an extension.
-    let are_extensions = extensions.is_empty() || extensions.trim_ascii_start().starts_with(b";");
-    if !are_extensions || extensions.iter().any(|b| is_control(*b)) {
-        return Err(Reject::bad("a chunk's size is malformed"));
-    }
     std::str::from_utf8(size)
         .ok()
-        .filter(|size| size.len() <= 16)
+        .filter(|size| size.len() <= 16 && are_extensions(extensions))
         .and_then(|size| usize::from_str_radix(size, 16).ok())
         .ok_or(Reject::bad("a chunk's size is malformed"))
+}
+
+/// RFC 9112, 7.1.1: names, each after a semicolon, some with a value, and white space about the signs.
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let name = after_blank(rest).strip_prefix(b";").map(after_blank);
+        let Some(after_name) = name.and_then(after_token) else { return false };
+        let value = after_blank(after_name).strip_prefix(b"=").map(after_blank);
+        let after = value.map_or(Some(after_name), |value| match value.strip_prefix(b"\"") {
+            Some(quoted) => after_quoted(quoted),
+            None => after_token(value),
+        });
+        let Some(after) = after else { return false };
+        rest = after;
+    }
+    true
 }
 
 /// Trailers are read over, but only well-formed ones.
@@ -215,10 +227,6 @@ fn check_trailer(line: &[u8]) -> Result<(), Reject> {
         return Err(Reject::bad("a trailer is malformed"));
     }
     Ok(())
-}
-
-fn is_control(byte: u8) -> bool {
-    byte.is_ascii_control() && byte != b'\t'
 }
 
 #[cfg(test)]

@@ -237,6 +237,7 @@ impl Connection {
     /// What the client has begun and not ended. Nothing where it is us who do not go on.
     pub(crate) fn receiving(&self, limits: &Limits) -> Receiving {
         match &self.input {
+            Input::Body(_) if self.withholds_continue() => Receiving::Nothing,
             Input::Body(incoming) => Receiving::Body { bytes: incoming.reader.held() },
             Input::Head(_) if !self.unparsed.is_empty() && !self.is_gated(limits) => Receiving::Head,
             Input::Head(_) | Input::Ended => Receiving::Nothing,
@@ -250,7 +251,7 @@ impl Connection {
 
     /// Whether the client has all its answers, and may ask for more.
     pub(crate) fn is_idle(&self) -> bool {
-        self.slots.is_empty() && !self.ended
+        self.slots.is_empty() && self.out.is_empty() && !self.ended
     }
 
     /// How many bytes it holds of the client's and for the client.
@@ -401,6 +402,12 @@ impl Connection {
             }
             self.write_continue();
         }
+    }
+
+    /// Whether the client waits for a 100 that must wait for other answers.
+    fn withholds_continue(&self) -> bool {
+        let waits = matches!(self.slots.back(), Some(Slot { answer: Answer::Awaited { wants_continue: true }, .. }));
+        waits && self.slots.len() > 1
     }
 
     /// RFC 9110, 10.1.1: the 100 is an answer too, so it waits until those before it are given.

@@ -29,7 +29,14 @@ use std::time::Duration;
 /// | [`head_time`](Self::head_time) | 10 s | 408, then close |
 /// | [`body_rate`](Self::body_rate) | 1 KiB a second, after the first 10 s | 408, then close |
 /// | [`idle_time`](Self::idle_time) | 60 s | close |
-/// | [`held`](Self::held) | 256 MiB | the connection that asks for more gets 503, then close |
+/// | [`held`](Self::held) | 256 MiB | requests that are still arriving get 503, the newest first, as do those that arrive; then close |
+///
+/// Fixed: 256 bytes for the line of a chunk's size (400); 32 clients above `connections` are told so at a time, others closed at
+/// once; who was refused may go on sending for 1 s, so that it can read why (RFC 9112, 9.6); half of a stage's workers may wait for
+/// clients that are slow to take a stream ([`BodyStream::send`](crate::BodyStream::send)). Of the pipeline as a whole, see
+/// [`max_in_flight`](crate::Pipeline::max_in_flight), [`deadline`](crate::Pipeline::deadline),
+/// [`drain_limit`](crate::Pipeline::drain_limit) and [`max_hops`](crate::Pipeline::max_hops); of a stage,
+/// [`queue`](crate::Pipeline::queue) and [`timeout`](crate::Pipeline::timeout).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -19,6 +19,7 @@ pub mod fuzzing;
 mod limits;
 mod output;
 mod parse;
+mod syntax;
 
 pub(crate) use connection::{Arrival, Connection, Receiving};
 pub use limits::Limits;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 
 use super::limits::Limits;
+use super::syntax::is_token;
 use super::{Reject, body::Framing};
 use crate::head::{Head, MAX_HEADERS};
 
@@ -64,11 +65,6 @@ impl HeadScan {
         self.scanned = seen.len();
         Ok(None)
     }
-}
-
-/// RFC 9110, 5.6.2. A method is one.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn too_large(head: &[u8], limits: &Limits) -> Reject {

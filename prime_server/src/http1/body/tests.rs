@@ -109,6 +109,9 @@ fn malformed_chunk_sizes_are_refused() {
         assert_eq!(chunked(format!("{line}\r\na\r\n0\r\n\r\n")), Err(400), "{line:?}");
     }
     assert_eq!(chunked(b"1\xe9\r\na\r\n0\r\n\r\n"), Err(400));
+    for no_digits in ["", ";", ";a", " ;a"] {
+        assert_eq!(chunked(format!("{no_digits}\r\n\r\n")), Err(400), "{no_digits:?} is not 0");
+    }
 }
 
 #[test]
@@ -122,6 +125,27 @@ fn a_bare_line_feed_ends_no_line() {
 fn chunk_extensions_are_read_over() {
     assert_eq!(chunked("1;a\r\nx\r\n0;b=c;d=\"e f\"\r\n\r\n"), body("x"));
     assert_eq!(chunked("1 \t; a = b\r\nx\r\n0\t;a\r\n\r\n"), body("x"), "white space may come before them");
+    for extensions in [";a;b", " ; a ; b = c ;d", ";a=\"\"", ";a=\";b=\";c", ";a=\"\\\"\\\\\"", ";a=\"\t\u{e9}\""] {
+        assert_eq!(chunked(format!("1{extensions}\r\nx\r\n0\r\n\r\n")), body("x"), "{extensions:?}");
+    }
+    for malformed in [
+        ";",
+        ";a;",
+        ";;a",
+        ";=a",
+        ";a=",
+        ";a=;b",
+        ";a =",
+        ";a b",
+        ";a ",
+        ";a=\"",
+        ";a=\"\\\"",
+        ";a=\"b\"c",
+        ";a=\"\x7f\"",
+        ";a=\"\\\0\"",
+    ] {
+        assert_eq!(chunked(format!("1{malformed}\r\nx\r\n0\r\n\r\n")), Err(400), "{malformed:?}");
+    }
 }
 
 #[test]

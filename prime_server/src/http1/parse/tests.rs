@@ -2,11 +2,17 @@
 
 use super::*;
 
-/// Scans and parses bytes that hold a whole head.
+/// Scans and parses bytes that hold a whole head. Cut in two anywhere, they must come to the same.
 fn read(head: impl AsRef<[u8]>, limits: &Limits) -> Result<Parsed, Reject> {
     let head = head.as_ref();
-    let end = HeadScan::default().find_end(head, limits)?.expect("the head is whole");
-    parse(&head[..end], limits)
+    let whole = HeadScan::default().find_end(head, limits);
+    for cut in 0..head.len() {
+        let mut scan = HeadScan::default();
+        let first = scan.find_end(&head[..cut], limits);
+        let end = if first == Ok(None) { scan.find_end(head, limits) } else { first };
+        assert_eq!(end, whole, "cut at {cut}");
+    }
+    parse(&head[..whole?.expect("the head is whole")], limits)
 }
 
 fn parsed(head: impl AsRef<[u8]>) -> Parsed {
