@@ -25,6 +25,9 @@ pub(crate) trait Job {
     /// The job has passed this stage before. It is always taken, since its sender must never be stuck with it: in a cycle
     /// the sender may be the one who should make room.
     fn returns(&self) -> bool;
+    /// The job is a part of a request. It is always taken too, and does not count among those that wait, since no more are sent
+    /// at a time than there are workers.
+    fn is_part(&self) -> bool;
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +77,8 @@ pub(crate) struct Balancer<J> {
     first: Option<usize>,
     last: Option<usize>,
     waiting: usize,
+    /// How many of the waiting jobs are parts.
+    parts: usize,
     workers: Vec<Worker>,
     /// The parked ones; the last to park is the first to be woken, since its cache is the warmest.
     idle: Vec<WorkerId>,
@@ -127,6 +132,7 @@ impl<J: Job> Balancer<J> {
             first: None,
             last: None,
             waiting: 0,
+            parts: 0,
             workers: vec![Worker::Absent; workers],
             idle: Vec::with_capacity(workers),
             summoned: 0,
@@ -147,8 +153,9 @@ impl<J: Job> Balancer<J> {
     /// Queues a job and gives its place, for [`cancel`](Self::cancel), or hands it back if the queue is full. Jobs that an
     /// idle or summoned worker will take at once do not count as waiting. Afterwards, [`summon`](Self::summon).
     pub(crate) fn offer(&mut self, job: J, now: Instant) -> Result<u32, J> {
-        let room = self.options.queue.saturating_add(self.idle.len() + self.summoned);
-        if self.waiting >= room && !job.returns() {
+        let at_once = (self.idle.len() + self.summoned).saturating_sub(self.parts);
+        let room = self.options.queue.saturating_add(at_once);
+        if self.waiting - self.parts >= room && !job.returns() && !job.is_part() {
             return Err(job);
         }
         let entry = self.insert(job, None, now);
@@ -220,6 +227,13 @@ impl<J: Job> Balancer<J> {
             }
             _ => None,
         }
+    }
+
+    /// Takes all waiting jobs of a request out, where it is split and they may be many.
+    pub(crate) fn cancel_all(&mut self, id: RequestId) -> Vec<J> {
+        let waits = |entry: &Entry<J>| entry.id == id && matches!(entry.state, State::Waiting { .. });
+        let entries: Vec<usize> = self.entries.iter().filter(|(_, entry)| waits(entry)).map(|(key, _)| key).collect();
+        entries.into_iter().filter_map(|entry| self.cancel(entry as u32, id)).collect()
     }
 
     /// When [`tick`](Self::tick) has something to do next.
@@ -317,7 +331,7 @@ impl<J: Job> Balancer<J> {
             Some(before) => *self.after_mut(before) = Some(entry),
             None => self.first = Some(entry),
         }
-        self.waiting += 1;
+        self.count(entry);
     }
 
     fn link_first(&mut self, entry: usize) {
@@ -326,7 +340,12 @@ impl<J: Job> Balancer<J> {
             Some(after) => *self.before_mut(after) = Some(entry),
             None => self.last = Some(entry),
         }
+        self.count(entry);
+    }
+
+    fn count(&mut self, entry: usize) {
         self.waiting += 1;
+        self.parts += usize::from(matches!(&self.entries[entry].state, State::Waiting { job, .. } if job.is_part()));
     }
 
     /// Takes an entry out of the queue and marks it running.
@@ -345,6 +364,7 @@ impl<J: Job> Balancer<J> {
             None => self.last = before,
         }
         self.waiting -= 1;
+        self.parts -= usize::from(job.is_part());
         job
     }
 

@@ -11,6 +11,7 @@ pub use self::stream::{BodyStream, IntoHead, Streamed};
 pub(crate) use self::stream::{Collected, Sink, Window};
 use crate::answers::timed_out;
 use crate::cancellation::Cancellation;
+use crate::fork::Part;
 use crate::head::Head;
 use crate::ids::{RequestId, StageId};
 use crate::{IntoResponse, Response};
@@ -44,11 +45,13 @@ pub enum Reason {
     ShuttingDown,
     /// The client does not read what it asked for.
     SlowReader,
+    /// Another part of the request, which was [split](crate::Split), has answered it.
+    Answered,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Reason; 4] =
-        [Reason::Disconnected, Reason::TimedOut, Reason::ShuttingDown, Reason::SlowReader];
+    pub(crate) const ALL: [Reason; 5] =
+        [Reason::Disconnected, Reason::TimedOut, Reason::ShuttingDown, Reason::SlowReader, Reason::Answered];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -58,6 +61,7 @@ impl Reason {
             Reason::TimedOut => "timed_out",
             Reason::ShuttingDown => "shutting_down",
             Reason::SlowReader => "slow_reader",
+            Reason::Answered => "answered_elsewhere",
         }
     }
 
@@ -67,6 +71,7 @@ impl Reason {
             Reason::TimedOut => 2,
             Reason::ShuttingDown => 3,
             Reason::SlowReader => 4,
+            Reason::Answered => 5,
         }
     }
 
@@ -122,15 +127,14 @@ impl Ticket {
         Arc::new(Self { id, head, deadline, cancellation: Cancellation::new(), window: OnceLock::new() })
     }
 
-    /// Sets the flag that [`Context::check`] reads; the first reason stays. Returns the stage and queue entry where the job
-    /// waited last, to be taken out if it does still.
-    pub(crate) fn cancel(&self, reason: Reason) -> Option<(StageId, u32)> {
+    /// Sets the flag that [`Context::check`] reads; the first reason stays. Returns where the request's job waited last, to be
+    /// taken out if it does still.
+    pub(crate) fn cancel(&self, reason: Reason) -> Option<Place> {
         let place = self.cancellation.cancel(reason.code());
         if let Some(window) = self.window.get() {
             window.wake();
         }
-        let place = place?;
-        Some((StageId((place >> 32) as u16), place as u32))
+        place.map(Place::from_bits)
     }
 
     pub(crate) fn cancelled(&self) -> Option<Reason> {
@@ -147,8 +151,33 @@ impl Ticket {
 
     /// Notes in which queue the job waits, under that queue's lock. True if it is cancelled already, and must not wait.
     #[must_use]
-    pub(crate) fn queued_at(&self, stage: StageId, entry: u32) -> bool {
-        self.cancellation.queued_at(u64::from(stage.0) << 32 | u64::from(entry))
+    pub(crate) fn queued_at(&self, place: Place) -> bool {
+        self.cancellation.queued_at(place.to_bits())
+    }
+}
+
+/// Where a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In that entry of the stage's queue.
+    At(StageId, u32),
+    /// In parts, anywhere.
+    Parts,
+}
+
+impl Place {
+    /// No stage has that number: there are 64 at most.
+    const PARTS: u64 = (u16::MAX as u64) << 32;
+
+    fn to_bits(self) -> u64 {
+        match self {
+            Self::At(stage, entry) => u64::from(stage.0) << 32 | u64::from(entry),
+            Self::Parts => Self::PARTS,
+        }
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        if bits == Self::PARTS { Self::Parts } else { Self::At(StageId((bits >> 32) as u16), bits as u32) }
     }
 }
 
@@ -176,13 +205,15 @@ pub struct Context {
     pub(crate) attempt: u32,
     pub(crate) hops: u32,
     pub(crate) passed: u64,
+    /// Which part of the request it is, where that is split. In a box, as few are.
+    pub(crate) part: Option<Box<Part>>,
     /// Where a streamed answer goes: while the job runs, and where somebody waits for it.
     pub(crate) sink: Option<Arc<dyn Sink>>,
 }
 
 impl Context {
     pub(crate) fn new(ticket: Arc<Ticket>) -> Self {
-        Self { deadline: ticket.deadline, ticket, attempt: 1, hops: 0, passed: 0, sink: None }
+        Self { deadline: ticket.deadline, ticket, attempt: 1, hops: 0, passed: 0, part: None, sink: None }
     }
 
     /// A context for unit tests that call a stage as a function: a `GET /`, a minute left, never cancelled.
@@ -266,10 +297,12 @@ mod tests {
     #[test]
     fn a_place_is_what_was_noted_last() {
         let ticket = Context::test().ticket;
-        assert!(!ticket.queued_at(StageId(3), 7));
-        assert!(!ticket.queued_at(StageId(63), u32::MAX - 1));
-        assert_eq!(ticket.cancel(Reason::TimedOut), Some((StageId(63), u32::MAX - 1)));
-        assert!(ticket.queued_at(StageId(3), 7));
+        assert!(!ticket.queued_at(Place::At(StageId(3), 7)));
+        assert!(!ticket.queued_at(Place::Parts));
+        assert!(!ticket.queued_at(Place::At(StageId(63), u32::MAX - 1)));
+        assert_eq!(ticket.cancel(Reason::TimedOut), Some(Place::At(StageId(63), u32::MAX - 1)));
+        assert!(ticket.queued_at(Place::Parts));
+        assert_eq!(ticket.cancel(Reason::TimedOut), Some(Place::Parts));
         assert_eq!(Context::test().ticket.cancel(Reason::TimedOut), None);
     }
 

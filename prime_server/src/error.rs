@@ -41,6 +41,46 @@ pub enum StartError {
         /// How many it has.
         stages: usize,
     },
+    /// A route leads to a stage that is not there.
+    #[error("{place} leads to stage `{stage}`, which is not there: add it with `.node::<S>()`, or correct the name")]
+    UnknownStage {
+        /// Where the route is.
+        place: String,
+        /// The stage that is missing.
+        stage: &'static str,
+    },
+    /// A route leads to a stage that takes something else than is sent there.
+    #[error(
+        "{place} sends `{sends}` to stage `{stage}`, which takes `{takes}`: another stage of that name is meant, or another message"
+    )]
+    WrongMessage {
+        /// Where the route is.
+        place: String,
+        /// Where it leads.
+        stage: &'static str,
+        /// The type that is sent.
+        sends: &'static str,
+        /// The type that is taken.
+        takes: &'static str,
+    },
+    /// No request can come to a stage.
+    #[error(
+        "nothing leads to stage `{stage}` of pipeline `{pipeline}`: lead a `.route_to::<S>(..)` or a `#[to(..)]` to it, or take it out"
+    )]
+    Unreached {
+        /// The pipeline.
+        pipeline: String,
+        /// The stage.
+        stage: &'static str,
+    },
+    /// Requests are split and joined in a way that cannot work.
+    #[error("{place}: {problem}")]
+    Parts {
+        /// The stage.
+        place: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// An option has a value that cannot work.
     #[error("{place}: {problem}")]
     Option {

@@ -112,6 +112,7 @@ mod compression;
 mod context;
 mod deadlines;
 mod error;
+mod fork;
 mod frontend;
 mod head;
 mod http1;
@@ -125,8 +126,10 @@ mod panics;
 mod pipeline;
 mod request;
 mod response;
+mod route;
 mod runner;
 mod schema;
+mod split;
 mod stage;
 mod transport;
 mod wake;
@@ -137,7 +140,7 @@ mod sync {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 }
 
-pub use prime_server_macros::{Message, Schema, Stage, stage};
+pub use prime_server_macros::{Message, Routes, Schema, Stage, stage};
 
 pub use context::{BodyStream, Cancelled, Context, IntoHead, Reason, Streamed};
 pub use error::{BoxError, ErrorResponse, FormError, JsonError, PathError, QueryError, StartError, TextError};
@@ -149,11 +152,13 @@ pub use http1::Limits;
 pub use http1::fuzzing;
 pub use ids::RequestId;
 pub use message::{CodecError, Message, codec};
-pub use outcome::{Feeds, Flow, Outcome, Step};
-pub use pipeline::{Built, Client, ClientError, Constructed, Last, NoStage, Pending, Pipeline, Running, StageStats};
+pub use outcome::{Feeds, Flow, Outcome, Splits, Step};
+pub use pipeline::{Built, Client, ClientError, Pending, Pipeline, Running, StageStats, builder};
 pub use request::Request;
 pub use response::{Body, IntoResponse, Json, Response};
+pub use route::{Manner, RouteTo, Sends};
 pub use schema::{Schema, Shape};
+pub use split::{Join, Split};
 pub use stage::{Construct, Run, Stage, StageOptions};
 pub use transport::Payload;
 
@@ -166,7 +171,7 @@ pub mod prelude {
     pub use http::{Method, StatusCode};
 
     pub use crate::{
-        Cancelled, Construct, Context, ErrorResponse, Feeds, Flow, IntoResponse, Json, Message, Outcome, Pipeline,
-        Request, Response, Run, Schema, Stage, StartError, Streamed, stage,
+        Cancelled, Construct, Context, ErrorResponse, Feeds, Flow, IntoResponse, Join, Json, Message, Outcome,
+        Pipeline, Request, Response, Routes, Run, Schema, Split, Stage, StartError, Streamed, stage,
     };
 }

@@ -30,7 +30,7 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    const ALL: [Ended; 10] = [
+    const ALL: [Ended; 11] = [
         Ended::Forwarded,
         Ended::Answered,
         Ended::Panicked,
@@ -41,6 +41,7 @@ impl Ended {
         Ended::Cancelled(Reason::TimedOut),
         Ended::Cancelled(Reason::ShuttingDown),
         Ended::Cancelled(Reason::SlowReader),
+        Ended::Cancelled(Reason::Answered),
     ];
 
     fn index(self) -> usize {
@@ -200,4 +201,14 @@ impl Metrics {
 fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
     registry.register(Box::new(collector.clone())).expect("each name and label set is registered once");
     collector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_a_counter() {
+        assert!(Reason::ALL.into_iter().all(|reason| Ended::ALL.contains(&Ended::Cancelled(reason))));
+    }
 }

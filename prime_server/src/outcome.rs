@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use crate::transport::Payload;
-use crate::{ErrorResponse, IntoResponse, Message, Response, Streamed};
+use crate::{CodecError, ErrorResponse, IntoResponse, Join, Message, Response, RouteTo, Sends, Split, Stage, Streamed};
 
 /// Either the input of the next stage, or the answer, early.
 ///
@@ -115,10 +115,34 @@ pub enum Step {
         /// What the target stage takes.
         payload: Payload,
     },
+    /// The job goes on in parts.
+    Split {
+        /// The index into [`Outcome::ROUTES`].
+        route: usize,
+        /// What the target stage takes, for each part.
+        parts: Vec<Payload>,
+    },
+    /// The job is a part, and waits for the others at the stage that joins them.
+    Join {
+        /// The index into [`Outcome::ROUTES`].
+        route: usize,
+        /// What the part has come to.
+        part: Payload,
+        /// Makes what the target stage takes, of all the parts.
+        gather: fn(Vec<Payload>) -> Result<Payload, CodecError>,
+    },
 }
 
-/// What a stage may return when no stage follows: anything that makes a response, a `Result` of two such things, or a
-/// [`Flow`] of one. Of an error that would be a success, [`Feeds`] says what becomes.
+impl Step {
+    /// Sends a value to the stage `S`, along the route of that index into [`Outcome::ROUTES`].
+    pub fn to<S: Stage>(route: usize, value: impl Sends<S::In>) -> Self {
+        value.send(route)
+    }
+}
+
+/// What a stage may return when no stage follows: anything that makes a response, an enum whose `#[derive(Routes)]` says where each
+/// of its variants goes, a `Result` of one and an error that answers, or a [`Flow`] of one. Of an error that would be a success,
+/// [`Feeds`] says what becomes.
 ///
 /// ```
 /// use prime_server::prelude::*;
@@ -140,11 +164,11 @@ pub enum Step {
     message = "a pipeline cannot end with a stage that returns `{Self}`",
     label = "this is not an answer",
     note = "the last stage returns an answer (a string, bytes, `Json<T>`, `StatusCode`, `(StatusCode, T)`, or what is `IntoResponse`), a `Result` whose value and error are answers, or a `Flow` of one",
-    note = "or the stage that takes `{Self}` is missing here"
+    note = "or it is an enum with `#[derive(Routes)]`, or the stage that takes `{Self}` is missing here"
 )]
 pub trait Outcome {
-    /// The names of the stages that this outcome may go to.
-    const ROUTES: &'static [&'static str] = &[];
+    /// The stages that this outcome may go to.
+    const ROUTES: &'static [RouteTo] = &[];
 
     /// Sorts the value: answer or send.
     fn resolve(self) -> Step;
@@ -156,16 +180,17 @@ impl<R: IntoResponse> Outcome for R {
     }
 }
 
-impl<R: IntoResponse, E: IntoResponse> Outcome for Result<R, E> {
+impl<O: Outcome, E: IntoResponse> Outcome for Result<O, E> {
+    const ROUTES: &'static [RouteTo] = O::ROUTES;
+
     fn resolve(self) -> Step {
-        Step::Answer(match self {
-            Ok(response) => response.into_response(),
-            Err(error) => as_error(error),
-        })
+        self.map_or_else(|error| Step::Answer(as_error(error)), O::resolve)
     }
 }
 
-impl<R: IntoResponse> Outcome for Result<R, ErrorResponse> {
+impl<O: Outcome> Outcome for Result<O, ErrorResponse> {
+    const ROUTES: &'static [RouteTo] = O::ROUTES;
+
     fn resolve(self) -> Step {
         self.map_err(ErrorResponse::into_inner).resolve()
     }
@@ -177,24 +202,14 @@ impl Outcome for Streamed {
     }
 }
 
-impl<E: IntoResponse> Outcome for Result<Streamed, E> {
-    fn resolve(self) -> Step {
-        self.map_or_else(|error| Step::Answer(as_error(error)), Step::Streamed)
-    }
-}
+impl<O: Outcome> Outcome for Flow<O> {
+    const ROUTES: &'static [RouteTo] = O::ROUTES;
 
-impl Outcome for Result<Streamed, ErrorResponse> {
     fn resolve(self) -> Step {
-        self.map_err(ErrorResponse::into_inner).resolve()
-    }
-}
-
-impl<R: IntoResponse> Outcome for Flow<R> {
-    fn resolve(self) -> Step {
-        Step::Answer(match self {
-            Flow::Forward(response) => response.into_response(),
-            Flow::Answer(response) => response,
-        })
+        match self {
+            Flow::Forward(outcome) => outcome.resolve(),
+            Flow::Answer(response) => Step::Answer(response),
+        }
     }
 }
 
@@ -208,10 +223,61 @@ fn as_error<E: IntoResponse>(error: E) -> Response {
     response
 }
 
+/// What a stage may return when its parts go to a stage that takes `In`, by [`.split`](crate::Pipeline::split): a
+/// [`Split<In>`](Split), a `Result` of one whose error answers, or a [`Flow`] of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be split for a stage that takes `{In}`",
+    label = "this stage takes `{In}`, and the stage before it returns `{Self}`",
+    note = "what is split for this stage is `Split<{In}>`, `Result<Split<{In}>, E>` where `E: IntoResponse`, or `Flow<Split<{In}>>`"
+)]
+pub trait Splits<In: Message> {
+    /// Sorts the value: split or answer.
+    fn split(self) -> Flow<Split<In>>;
+}
+
+impl<M: Message> Splits<M> for Split<M> {
+    fn split(self) -> Flow<Split<M>> {
+        Flow::Forward(self)
+    }
+}
+
+impl<M: Message, E: IntoResponse> Splits<M> for Result<Split<M>, E> {
+    fn split(self) -> Flow<Split<M>> {
+        self.map_or_else(|error| Flow::Answer(as_error(error)), Flow::Forward)
+    }
+}
+
+impl<M: Message> Splits<M> for Result<Split<M>, ErrorResponse> {
+    fn split(self) -> Flow<Split<M>> {
+        self.map_err(ErrorResponse::into_inner).split()
+    }
+}
+
+impl<M: Message> Splits<M> for Flow<Split<M>> {
+    fn split(self) -> Flow<Split<M>> {
+        self
+    }
+}
+
 /// The step of a stage whose follower takes `In`.
 pub(crate) fn forward<In: Message, Out: Feeds<In>>(out: Out) -> Step {
-    match out.feed() {
-        Flow::Forward(message) => Step::Send { route: 0, payload: Payload::new(message) },
+    onward::<In, In>(out.feed())
+}
+
+/// The step of a stage whose follower takes parts of what it returns.
+pub(crate) fn split<In: Message, Out: Splits<In>>(out: Out) -> Step {
+    onward::<In, Split<In>>(out.split())
+}
+
+/// The step of a stage that works on parts, where what follows joins what they have come to.
+pub(crate) fn join<R: Message, Out: Feeds<R>>(out: Out) -> Step {
+    onward::<Join<R>, R>(out.feed())
+}
+
+/// The only route of a stage in a chain is to the next.
+fn onward<In: Message, S: Sends<In>>(flow: Flow<S>) -> Step {
+    match flow {
+        Flow::Forward(value) => value.send(0),
         Flow::Answer(response) => Step::Answer(response),
     }
 }

@@ -10,13 +10,14 @@ use crate::answers;
 use crate::balancer::WorkerId;
 use crate::compression::compress;
 use crate::context::{Context, Reason, Sink};
+use crate::fork::Fork;
 use crate::ids::StageId;
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};
 use crate::response::Reply;
 use crate::runner::{Job, Runner, RunnerFactory};
-use crate::transport::{Envelope, Local, LocalSource, Next, Rejected, Source, Transport};
-use crate::{Response, StartError, Step};
+use crate::transport::{Envelope, Local, LocalSource, Next, Payload, Rejected, Source, Transport};
+use crate::{CodecError, Response, StartError, Step};
 
 /// The first pause between two attempts to construct a stage again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -29,6 +30,7 @@ pub(crate) struct Worker {
     /// The stage that each route of the stage's outcome leads to.
     pub(crate) routes: Arc<[StageId]>,
     pub(crate) max_hops: u32,
+    pub(crate) max_parts: usize,
     pub(crate) transport: Arc<Local>,
     pub(crate) metrics: Arc<StageMetrics>,
     /// Where streamed answers go.
@@ -36,6 +38,9 @@ pub(crate) struct Worker {
     /// The least bytes of an answer that is compressed, if any is.
     pub(crate) compress: Option<usize>,
 }
+
+/// Makes one payload of those of all parts.
+type Gather = fn(Vec<Payload>) -> Result<Payload, CodecError>;
 
 /// How a worker goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,42 +142,113 @@ impl Worker {
     }
 
     fn resolve(&self, context: Context, step: Step, now: Instant) {
-        let (route, payload) = match step {
+        match step {
             Step::Answer(mut response) => {
                 if let Some(least) = self.compress {
                     compress(&context.ticket.head, &mut response, least);
                 }
-                return self.answer(&context, response, Ended::Answered);
+                self.answer(&context, response, Ended::Answered);
             }
-            Step::Streamed(_) => return self.streamed(&context),
-            Step::Send { route, payload } => (route, payload),
-        };
+            Step::Streamed(_) => self.streamed(&context),
+            Step::Send { route, payload } => self.send(context, route, payload, now),
+            Step::Split { route, parts } => self.split(context, route, parts, now),
+            Step::Join { route, part, gather } => self.join(context, route, part, gather, now),
+        }
+    }
+
+    fn send(&self, context: Context, route: usize, payload: Payload, now: Instant) {
+        let Some((next, context)) = self.next_hop(context, route) else { return };
+        let job = Envelope::new(context, payload, now);
+        match self.transport.dispatch(next, job, now) {
+            Ok(()) => self.metrics.ended(Ended::Forwarded),
+            Err(rejected) => self.rejected(rejected),
+        }
+    }
+
+    /// The stage that a route leads to, and the context of a job that goes there; answers where it cannot.
+    fn next_hop(&self, context: Context, route: usize) -> Option<(StageId, Context)> {
         if context.hops >= self.max_hops {
-            return self.answer(&context, answers::too_many_hops(), Ended::HopLimit);
+            self.answer(&context, answers::too_many_hops(), Ended::HopLimit);
+            return None;
         }
         let Some(next) = self.routes.get(route) else {
-            let stage = self.metrics.stage();
-            log(|| tracing::error!(stage, route, "an outcome names a route that its stage does not have"));
-            return self.answer(&context, answers::failed(), Ended::Answered);
+            self.fail(&context, "an outcome names a route that its stage does not have");
+            return None;
         };
-        let job = Envelope::new(Context { hops: context.hops + 1, attempt: 1, ..context }, payload, now);
-        let (job, ended, sentence) = match self.transport.dispatch(*next, job, now) {
-            Ok(()) => return self.metrics.ended(Ended::Forwarded),
-            Err(Rejected::Full(job)) => (job, Ended::QueueFull, "the queue of the next stage is full\n"),
-            Err(Rejected::Gone(job)) => (job, Ended::Cancelled(Reason::ShuttingDown), answers::SHUTTING_DOWN),
+        Some((*next, Context { hops: context.hops + 1, attempt: 1, ..context }))
+    }
+
+    fn rejected(&self, rejected: Rejected) {
+        let (job, ended, sentence) = match rejected {
+            Rejected::Full(job) => (job, Ended::QueueFull, "the queue of the next stage is full\n"),
+            Rejected::Gone(job) => (job, Ended::Cancelled(Reason::ShuttingDown), answers::SHUTTING_DOWN),
         };
         self.answer(&job.context, answers::unavailable(sentence), ended);
+    }
+
+    fn fail(&self, context: &Context, problem: &str) {
+        let (stage, request) = (self.metrics.stage(), context.ticket.id);
+        log(|| tracing::error!(stage, %request, "{problem}"));
+        self.answer(context, answers::failed(), Ended::Answered);
     }
 
     /// The answer's last piece has been sent.
     fn streamed(&self, context: &Context) {
         if context.ticket.window().is_none() {
-            let stage = self.metrics.stage();
-            log(|| tracing::error!(stage, "a stage returned the stream of another request"));
-            return self.answer(context, answers::failed(), Ended::Answered);
+            return self.fail(context, "a stage returned the stream of another request");
         }
         self.metrics.ended(context.ticket.cancelled().map_or(Ended::Answered, Ended::Cancelled));
+        self.cancel_others(context);
         self.transport.reply(context.ticket.id, Reply::End);
+    }
+
+    /// Sends the first parts; each that is joined lets the next follow.
+    fn split(&self, context: Context, route: usize, parts: Vec<Payload>, now: Instant) {
+        if parts.is_empty() || parts.len() > self.max_parts {
+            let (number, most) = (parts.len(), self.max_parts);
+            return self
+                .fail(&context, &format!("a split has {number} parts, and must have 1 to {most} (`max_parts`)"));
+        }
+        let Some((next, mut context)) = self.next_hop(context, route) else { return };
+        let fork = Fork::new(context.part.take(), next, context.hops, parts);
+        let first = std::iter::from_fn(|| fork.next_part()).take(self.transport.stages()[next.index()].workers());
+        let jobs =
+            first.map(|(part, payload)| Envelope::new(Context { part: Some(part), ..context.clone() }, payload, now));
+        let refused = self.transport.dispatch_all(next, jobs, now);
+        if refused.is_empty() {
+            self.metrics.ended(Ended::Forwarded);
+        }
+        refused.into_iter().for_each(|rejected| self.rejected(rejected));
+    }
+
+    /// Notes what a part has come to, and sends the next part, or if it was the last one the whole.
+    fn join(&self, context: Context, route: usize, part: Payload, gather: Gather, now: Instant) {
+        let Some((next, mut context)) = self.next_hop(context, route) else { return };
+        let Some(place) = context.part.take() else {
+            return self.fail(&context, "a job that is no part of a split goes to a join");
+        };
+        if let Some(reason) = context.ticket.cancelled() {
+            return self.metrics.ended(Ended::Cancelled(reason));
+        }
+        let fork = place.fork();
+        if let Some(whole) = place.join(part, context.hops) {
+            context = Context { part: whole.outer, hops: whole.hops, ..context };
+            return match gather(whole.parts) {
+                Ok(payload) => match self.transport.dispatch(next, Envelope::new(context, payload, now), now) {
+                    Ok(()) => self.metrics.ended(Ended::Forwarded),
+                    Err(rejected) => self.rejected(rejected),
+                },
+                Err(error) => self.fail(&context, &format!("the parts of a split could not be read: {error}")),
+            };
+        }
+        self.metrics.ended(Ended::Forwarded);
+        if let Some((part, payload)) = fork.next_part() {
+            // A part begins where its fork does, whatever stages the one before it has passed.
+            let context = Context { part: Some(part), hops: fork.hops(), ..context };
+            if let Err(rejected) = self.transport.dispatch(fork.stage(), Envelope::new(context, payload, now), now) {
+                self.rejected(rejected);
+            }
+        }
     }
 
     /// Counts before it answers, so that whoever has the answer finds it counted.
@@ -182,7 +258,15 @@ impl Worker {
         self.metrics.ended(context.ticket.cancelled().map_or(ended, Ended::Cancelled));
         // Once a stage has begun to stream, there is no other answer than to cut that short.
         let reply = if context.ticket.window().is_some() { Reply::Abort } else { Reply::Whole(response) };
+        self.cancel_others(context);
         self.transport.reply(context.ticket.id, reply);
+    }
+
+    /// Where one part answers, the others are in vain. Before it does: whoever has the answer finds them ended.
+    fn cancel_others(&self, context: &Context) {
+        if context.part.is_some() {
+            self.transport.cancel(&context.ticket, Reason::Answered);
+        }
     }
 
     fn construct(&self) -> Result<Box<dyn Runner>, StartError> {

@@ -6,6 +6,7 @@
 mod errors;
 mod message;
 mod options;
+mod routes;
 mod schema;
 mod stage;
 mod types;
@@ -141,6 +142,60 @@ pub fn stage(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(Stage, attributes(stage))]
 pub fn derive_stage(item: TokenStream) -> TokenStream {
     expand_with(item, |item, errors| stage::derive(&item, errors))
+}
+
+/// Says where each variant of an enum goes that a stage returns: `#[to(integral)]` sends what it holds to the stage `integral`; a
+/// variant without is an answer.
+///
+/// Every variant holds one value. With `#[to(S)]` that is what the stage `S` takes, a `Split` of it, or where `S` takes `Join<R>`, an
+/// `R`; without, anything that answers. The stages are added with `.node::<S>()`, except those that are there already.
+///
+/// ```
+/// use prime_server::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Message, Serialize, Deserialize)]
+/// struct Search { n: u64, below: u64 }
+///
+/// #[derive(Routes)]
+/// enum Next {
+///     /// Back to the end of its own queue, so that shorter jobs get their turn.
+///     #[to(search)]
+///     Again(Search),
+///     #[to(describe)]
+///     Found(Divisor),
+///     None(StatusCode),
+/// }
+///
+/// #[derive(Message, Serialize, Deserialize)]
+/// struct Divisor(u64);
+///
+/// #[stage]
+/// fn begin(_: Request) -> Search {
+///     Search { n: 91, below: 2 }
+/// }
+///
+/// #[stage]
+/// fn search(Search { n, below }: Search) -> Next {
+///     match (below..(below + 3).min(n)).find(|divisor| n % divisor == 0) {
+///         Some(divisor) => Next::Found(Divisor(divisor)),
+///         None if below + 3 >= n => Next::None(StatusCode::NOT_FOUND),
+///         None => Next::Again(Search { n, below: below + 3 }),
+///     }
+/// }
+///
+/// #[stage(workers = 1)]
+/// fn describe(Divisor(n): Divisor) -> String {
+///     format!("divided by {n}\n")
+/// }
+///
+/// let pipeline = Pipeline::new("divisors").stage::<begin>().stage::<search>().node::<describe>().build()?;
+/// assert_eq!(pipeline.test(Request::get("/"))?.body().as_bytes(), b"divided by 7\n");
+/// # Ok::<(), StartError>(())
+/// ```
+#[proc_macro_derive(Routes, attributes(to))]
+pub fn derive_routes(item: TokenStream) -> TokenStream {
+    expand_with(item, |item, errors| routes::derive(&item, errors))
 }
 
 /// Marks a type that travels between stages: derives `Message`, and `Schema` with it.

@@ -11,6 +11,7 @@ struct TestJob {
     id: u32,
     attempt: u32,
     returns: bool,
+    is_part: bool,
 }
 
 impl Job for TestJob {
@@ -23,10 +24,13 @@ impl Job for TestJob {
     fn returns(&self) -> bool {
         self.returns
     }
+    fn is_part(&self) -> bool {
+        self.is_part
+    }
 }
 
 fn job(id: u32) -> TestJob {
-    TestJob { id, attempt: 1, returns: false }
+    TestJob { id, attempt: 1, returns: false, is_part: false }
 }
 
 fn id(id: u32) -> RequestId {
@@ -158,6 +162,20 @@ fn a_lost_job_is_tried_again_by_another_worker_and_before_the_others() {
 }
 
 #[test]
+fn parts_are_always_taken_and_take_no_place_from_others() {
+    let (mut balancer, now) = balancer(OPTIONS);
+    for _ in 0..5 {
+        balancer.offer(TestJob { is_part: true, ..job(1) }, now).unwrap();
+    }
+    balancer.offer(job(2), now).unwrap();
+    balancer.offer(job(3), now).unwrap();
+    assert_eq!(balancer.offer(job(4), now), Err(job(4)));
+    assert_eq!(balancer.cancel_all(id(1)).len(), 5);
+    assert_eq!(balancer.waiting(), 2);
+    assert_eq!(balancer.offer(job(4), now), Err(job(4)));
+}
+
+#[test]
 fn the_worker_that_lost_a_job_gets_it_again_only_if_it_is_alone() {
     let (mut balancer, now) = balancer(Options { idempotent: true, ..OPTIONS });
     balancer.take(B);
@@ -179,7 +197,7 @@ fn attempts_are_bounded() {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Offer { returns: bool },
+    Offer { returns: bool, is_part: bool },
     Take(usize),
     Done(usize),
     Lost(usize),
@@ -189,7 +207,7 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        4 => any::<bool>().prop_map(|returns| Event::Offer { returns }),
+        4 => any::<(bool, bool)>().prop_map(|(returns, is_part)| Event::Offer { returns, is_part }),
         4 => (0..4_usize).prop_map(Event::Take),
         3 => (0..4_usize).prop_map(Event::Done),
         1 => (0..4_usize).prop_map(Event::Lost),
@@ -205,11 +223,15 @@ struct Model {
     running: BTreeMap<usize, u32>,
     places: BTreeMap<u32, u32>,
     ended: BTreeSet<u32>,
+    parts: BTreeSet<u32>,
 }
 
 impl Model {
     fn end(&mut self, id: u32) {
         assert!(self.ended.insert(id), "job {id} ended twice");
+    }
+    fn waiting_parts(&self) -> usize {
+        self.waiting.iter().filter(|id| self.parts.contains(id)).count()
     }
     fn unqueue(&mut self, id: u32) {
         let at = self.waiting.iter().position(|waiting| *waiting == id).expect("it waits");
@@ -231,9 +253,12 @@ proptest! {
 
         for event in events {
             match event {
-                Event::Offer { returns } => {
+                Event::Offer { returns, is_part } => {
                     offered += 1;
-                    let job = TestJob { id: offered, attempt: 1, returns };
+                    let job = TestJob { id: offered, attempt: 1, returns, is_part };
+                    if is_part {
+                        model.parts.insert(offered);
+                    }
                     match balancer.offer(job, now) {
                         Ok(entry) => {
                             model.waiting.push_back(offered);
@@ -241,7 +266,7 @@ proptest! {
                             attempts.insert(offered, 1);
                         }
                         Err(job) => {
-                            prop_assert!(!returns && model.waiting.len() >= 5);
+                            prop_assert!(!returns && !is_part && model.waiting.len() - model.waiting_parts() >= 5);
                             model.end(job.id);
                         }
                     }
@@ -279,7 +304,12 @@ proptest! {
                             prop_assert_eq!(id.key, job);
                             prop_assert!(idempotent);
                             *attempts.get_mut(&job).unwrap() += 1;
-                            let again = TestJob { id: job, attempt: attempts[&job], returns: false };
+                            let again = TestJob {
+                                id: job,
+                                attempt: attempts[&job],
+                                returns: false,
+                                is_part: model.parts.contains(&job),
+                            };
                             let entry = balancer.offer_again(again, WorkerId(n), now);
                             model.waiting.push_front(job);
                             model.places.insert(job, entry);
@@ -314,6 +344,7 @@ proptest! {
                 prop_assert!(parked.remove(&n), "only a parked worker is woken");
             }
             prop_assert_eq!(balancer.waiting(), model.waiting.len());
+            prop_assert_eq!(balancer.parts, model.waiting_parts());
             prop_assert_eq!(balancer.running(), model.running.len());
             // Whoever is left parked has nothing to do: the others on their way are enough, or it lost all that wait.
             if !parked.is_empty() && balancer.summoned < model.waiting.len() {

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::built::{Built, Definition};
+use super::built::{Built, Definition, Hops};
+use super::graph::{self, Entry, Leads};
 use crate::context::FOREVER;
 use crate::error::BoxError;
 use crate::frontend::{Cors, Door, Route, Settings};
 use crate::http1::Limits;
-use crate::ids::StageId;
-use crate::outcome;
+use crate::route::{Manner, Takes};
 use crate::runner::{RunnerFactory, Single};
-use crate::{Construct, Feeds, Outcome, Request, Stage, StageOptions, StartError, Step};
+use crate::{
+    Construct, Feeds, Join, Message, Outcome, Request, RouteTo, Run, Splits, Stage, StageOptions, StartError, Step,
+    outcome,
+};
 
 /// A pipeline under construction: stages in the order in which a request passes them.
 ///
@@ -49,11 +52,12 @@ pub struct Pipeline<L = NoStage> {
 
 struct PipelineOptions {
     name: String,
-    routes: Vec<(Method, String)>,
+    routes: Vec<Entry>,
     health: Option<String>,
     metrics: Option<String>,
     cors: Option<Cors>,
     max_hops: u32,
+    max_parts: usize,
     settings: Settings,
 }
 
@@ -61,14 +65,67 @@ struct PipelineOptions {
 #[derive(Debug)]
 pub struct NoStage;
 
-/// The state of a [`Pipeline`] whose last stage returns `Out`.
-pub struct Last<Out> {
+/// The state of a [`Pipeline`] whose last stage returns `Out`, and works on whole requests or on parts, by `Of`.
+pub struct Last<Out, Of = Whole> {
     name: &'static str,
     options: StageOptions,
+    takes: Takes,
     #[allow(clippy::type_complexity, reason = "named, it would have to be explained in two places")]
     finish: Box<dyn FnOnce(fn(Out) -> Step) -> RunnerFactory>,
-    returns: PhantomData<fn() -> Out>,
+    returns: PhantomData<fn() -> (Out, Of)>,
 }
+
+/// A stage that works on whole requests.
+#[derive(Debug)]
+pub enum Whole {}
+
+/// A stage that works on parts of what `Of` says.
+#[derive(Debug)]
+pub struct PartOf<Of>(PhantomData<Of>);
+
+/// A stage that works on whatever its routes send there.
+#[derive(Debug)]
+pub enum Routed {}
+
+/// Where parts can be joined.
+#[diagnostic::on_unimplemented(
+    message = "there are no parts to join here",
+    label = "no `.split` comes before this `.join`",
+    note = "`.join` follows the stages that work on the parts, and `.split::<S>()` adds the first of these"
+)]
+pub trait Parts {}
+
+impl<Of> Parts for PartOf<Of> {}
+impl Parts for Routed {}
+
+/// What there is once parts are joined.
+pub trait Nesting {
+    /// What they are parts of.
+    type Outer: 'static;
+}
+
+impl<Of: 'static> Nesting for PartOf<Of> {
+    type Outer = Of;
+}
+
+impl Nesting for Routed {
+    type Outer = Routed;
+}
+
+impl Nesting for Whole {
+    type Outer = Whole;
+}
+
+/// Where a pipeline can end.
+#[diagnostic::on_unimplemented(
+    message = "the parts of a split are never joined",
+    label = "this ends with a stage that works on parts",
+    note = "add the stage that takes `Join<R>` with `.join::<S>()`, or with `.node::<S>()` where `#[derive(Routes)]` says who leads there"
+)]
+pub trait Complete {}
+
+impl Complete for Whole {}
+impl Complete for Routed {}
 
 /// What a constructor given to [`stage_from`](Pipeline::stage_from) may return: the stage, or a `Result` of it.
 ///
@@ -141,6 +198,7 @@ impl Pipeline {
             metrics: None,
             cors: None,
             max_hops: 64,
+            max_parts: 4096,
             settings,
         };
         Self { options, finished: Vec::new(), last: NoStage }
@@ -152,30 +210,95 @@ impl Pipeline {
     where
         Request: Feeds<S::In>,
     {
-        Pipeline { options: self.options, finished: self.finished, last: Last::new(S::create) }
+        self.begin(Last::new(S::create))
     }
 
     /// Adds the first stage, made by a constructor of yours: on each worker's thread, and again after a panic.
     pub fn stage_from<C: Constructed + 'static>(
         self,
         constructor: impl Fn() -> C + Send + Sync + 'static,
-    ) -> Pipeline<Last<<C::Stage as crate::Run>::Out>>
+    ) -> Pipeline<Last<OutOf<C>>>
     where
-        Request: Feeds<<C::Stage as crate::Run>::In>,
+        Request: Feeds<InOf<C>>,
     {
-        let last = Last::new::<C::Stage>(move || constructor().constructed());
+        self.begin(Last::new::<C::Stage>(move || constructor().constructed()))
+    }
+
+    /// Adds a stage that [routes](Self::route_to) lead to, or `#[derive(Routes)]` of other stages.
+    pub fn node<S: Construct>(self) -> Pipeline<Last<S::Out, Routed>> {
+        self.begin(Last::new(S::create))
+    }
+
+    /// As [`node`](Self::node), made by a constructor of yours.
+    pub fn node_from<C: Constructed + 'static>(
+        self,
+        constructor: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Pipeline<Last<OutOf<C>, Routed>> {
+        self.begin(Last::new::<C::Stage>(move || constructor().constructed()))
+    }
+
+    fn begin<Last>(self, last: Last) -> Pipeline<Last> {
         Pipeline { options: self.options, finished: self.finished, last }
     }
 }
+
+/// What the stage that a constructor makes takes.
+type InOf<C> = <<C as Constructed>::Stage as Run>::In;
+
+/// What the stage that a constructor makes returns.
+type OutOf<C> = <<C as Constructed>::Stage as Run>::Out;
 
 impl<L> Pipeline<L> {
     /// Takes requests of this method and path, and with `GET` those of `HEAD`. `{name}` stands for one segment of the path,
     /// `{*name}` for the rest; the first stage reads them with [`Request::path`]. Other paths are answered 404, other methods 405, `OPTIONS` with what
     /// is allowed.
-    /// All routes lead to the first stage, which tells them apart by [`Head::path`](crate::Head::path) and method. A pipeline
-    /// without routes takes everything.
+    ///
+    /// Such routes lead to the first stage, which tells them apart by [`Head::path`](crate::Head::path) and method;
+    /// [`route_to`](Self::route_to) leads to another. A pipeline without routes takes everything to the first stage. Of two patterns
+    /// that match one path the more special one counts: `/tile/new` before `/tile/{name}` before `/{*rest}`. Where neither is,
+    /// `build` refuses them.
     pub fn route(mut self, method: Method, path: impl Into<String>) -> Self {
-        self.options.routes.push((method, path.into()));
+        self.options.routes.push(Entry { method, pattern: path.into(), to: None });
+        self
+    }
+
+    /// As [`route`](Self::route), to the stage `S`, wherever it stands in the pipeline.
+    ///
+    /// ```
+    /// use prime_server::prelude::*;
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Tile { z: u8, x: u32, y: u32 }
+    ///
+    /// #[stage]
+    /// fn tile(request: Request) -> Result<String, ErrorResponse> {
+    ///     let Tile { z, x, y } = request.path()?;
+    ///     Ok(format!("{x} {y} at {z}\n"))
+    /// }
+    ///
+    /// #[stage(workers = 1)]
+    /// fn styles(_: Request) -> &'static str {
+    ///     "plain\n"
+    /// }
+    ///
+    /// let pipeline = Pipeline::new("map")
+    ///     .route_to::<tile>(Method::GET, "/tile/{z}/{x}/{y}")
+    ///     .route_to::<styles>(Method::GET, "/styles")
+    ///     .node::<tile>()
+    ///     .node::<styles>()
+    ///     .build()?;
+    /// assert_eq!(pipeline.test(Request::get("/tile/3/1/2"))?.body().as_bytes(), b"1 2 at 3\n");
+    /// assert_eq!(pipeline.test(Request::get("/styles"))?.body().as_bytes(), b"plain\n");
+    /// assert_eq!(pipeline.test(Request::get("/tile/3/1/x"))?.status(), 400);
+    /// # Ok::<(), StartError>(())
+    /// ```
+    pub fn route_to<S: Stage>(mut self, method: Method, path: impl Into<String>) -> Self
+    where
+        Request: Feeds<S::In>,
+    {
+        let to = Some(RouteTo { stage: S::NAME, manner: Manner::Whole, takes: Takes::of::<S::In>() });
+        self.options.routes.push(Entry { method, pattern: path.into(), to });
         self
     }
 
@@ -197,7 +320,7 @@ impl<L> Pipeline<L> {
     /// | `prime_stage_in_flight` | gauge | jobs that a worker runs |
     /// | `prime_stage_queue_delay_seconds` | histogram | how long jobs waited |
     /// | `prime_stage_run_seconds` | histogram | how long jobs ran |
-    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader` |
+    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `answered_elsewhere` (by another part) |
     pub fn metrics(mut self, path: impl Into<String>) -> Self {
         self.options.metrics = Some(path.into());
         self
@@ -235,6 +358,12 @@ impl<L> Pipeline<L> {
         self
     }
 
+    /// The most parts of one [`Split`](crate::Split); of more, the request is answered 500 and the log says why. Default: 4096.
+    pub fn max_parts(mut self, parts: usize) -> Self {
+        self.options.max_parts = parts;
+        self
+    }
+
     /// The time that requests in flight have to finish once the pipeline is told to stop; past it they are answered 503.
     /// Default: 30 s.
     pub fn drain_limit(mut self, limit: Duration) -> Self {
@@ -249,7 +378,7 @@ impl<L> Pipeline<L> {
     }
 }
 
-impl<Out: 'static> Pipeline<Last<Out>> {
+impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
     /// How many workers (threads) the last stage has; at most 8192 in all stages together. Default: one for each core.
     pub fn workers(mut self, workers: usize) -> Self {
         self.last.options = self.last.options.workers(workers);
@@ -277,62 +406,159 @@ impl<Out: 'static> Pipeline<Last<Out>> {
     }
 
     /// Adds a stage that takes what the last one forwards.
-    pub fn stage<S: Construct>(self) -> Pipeline<Last<S::Out>>
+    pub fn stage<S: Construct>(self) -> Pipeline<Last<S::Out, Of>>
     where
         Out: Feeds<S::In>,
     {
-        self.followed_by(outcome::forward::<S::In, Out>, Last::new(S::create))
+        self.chained(Manner::Whole, outcome::forward::<S::In, Out>, Last::new(S::create))
     }
 
     /// Adds a stage made by a constructor of yours: on each worker's thread, and again after a panic.
     pub fn stage_from<C: Constructed + 'static>(
         self,
         constructor: impl Fn() -> C + Send + Sync + 'static,
-    ) -> Pipeline<Last<<C::Stage as crate::Run>::Out>>
+    ) -> Pipeline<Last<OutOf<C>, Of>>
     where
-        Out: Feeds<<C::Stage as crate::Run>::In>,
+        Out: Feeds<InOf<C>>,
     {
         let last = Last::new::<C::Stage>(move || constructor().constructed());
-        self.followed_by(outcome::forward::<<C::Stage as crate::Run>::In, Out>, last)
+        self.chained(Manner::Whole, outcome::forward::<InOf<C>, Out>, last)
     }
 
-    fn followed_by<Next>(mut self, resolve: fn(Out) -> Step, last: Last<Next>) -> Pipeline<Last<Next>> {
-        let next = StageId(self.finished.len() as u16 + 1);
-        self.finished.push(self.last.finish(resolve, vec![next]));
+    /// Adds a stage that takes the parts of what the last one returns, a [`Split`](crate::Split): each is a job of its own.
+    pub fn split<S: Construct>(self) -> Pipeline<Last<S::Out, PartOf<Of>>>
+    where
+        Out: Splits<S::In>,
+    {
+        self.chained(Manner::Split, outcome::split::<S::In, Out>, Last::new(S::create))
+    }
+
+    /// As [`split`](Self::split), made by a constructor of yours.
+    pub fn split_from<C: Constructed + 'static>(
+        self,
+        constructor: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Pipeline<Last<OutOf<C>, PartOf<Of>>>
+    where
+        Out: Splits<InOf<C>>,
+    {
+        let last = Last::new::<C::Stage>(move || constructor().constructed());
+        self.chained(Manner::Split, outcome::split::<InOf<C>, Out>, last)
+    }
+
+    /// Adds a stage that takes what all the parts have come to, a [`Join`]: one job, when the last of them is there.
+    pub fn join<S>(self) -> Pipeline<Last<S::Out, Of::Outer>>
+    where
+        S: Construct,
+        S::In: Joined,
+        Of: Parts,
+        Out: Feeds<<S::In as Joined>::Part>,
+    {
+        self.chained(Manner::Join, outcome::join::<<S::In as Joined>::Part, Out>, Last::new(S::create))
+    }
+
+    /// As [`join`](Self::join), made by a constructor of yours.
+    pub fn join_from<C>(
+        self,
+        constructor: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Pipeline<Last<OutOf<C>, Of::Outer>>
+    where
+        C: Constructed + 'static,
+        InOf<C>: Joined,
+        Of: Parts,
+        Out: Feeds<<InOf<C> as Joined>::Part>,
+    {
+        let last = Last::new::<C::Stage>(move || constructor().constructed());
+        self.chained(Manner::Join, outcome::join::<<InOf<C> as Joined>::Part, Out>, last)
+    }
+
+    /// Adds a stage that is reached by the `#[derive(Routes)]` of other stages, or by [`route_to`](Self::route_to). What the last one
+    /// returns says itself where it goes.
+    pub fn node<S: Construct>(self) -> Pipeline<Last<S::Out, Routed>>
+    where
+        Out: Outcome,
+    {
+        self.followed_by(Leads::ByName(Out::ROUTES), Out::resolve, Last::new(S::create))
+    }
+
+    /// As [`node`](Self::node), made by a constructor of yours.
+    pub fn node_from<C: Constructed + 'static>(
+        self,
+        constructor: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Pipeline<Last<OutOf<C>, Routed>>
+    where
+        Out: Outcome,
+    {
+        let last = Last::new::<C::Stage>(move || constructor().constructed());
+        self.followed_by(Leads::ByName(Out::ROUTES), Out::resolve, last)
+    }
+
+    fn chained<Next, NextOf>(
+        self,
+        manner: Manner,
+        resolve: fn(Out) -> Step,
+        last: Last<Next, NextOf>,
+    ) -> Pipeline<Last<Next, NextOf>> {
+        self.followed_by(Leads::Next(manner), resolve, last)
+    }
+
+    fn followed_by<Next, NextOf>(
+        mut self,
+        leads: Leads,
+        resolve: fn(Out) -> Step,
+        last: Last<Next, NextOf>,
+    ) -> Pipeline<Last<Next, NextOf>> {
+        self.finished.push(self.last.finish(leads, resolve));
         Pipeline { options: self.options, finished: self.finished, last }
     }
 
     /// Checks the whole.
     ///
     /// # Errors
-    /// [`StartError`]: two stages of one name, a malformed route, an option that cannot work, an outcome that leads on to other
-    /// stages.
+    /// [`StartError`]: two stages of one name, a route that leads nowhere or to a stage that takes something else, a stage that
+    /// nothing reaches, parts that are not joined, a malformed pattern, an option that cannot work.
     pub fn build(mut self) -> Result<Built, StartError>
     where
         Out: Outcome,
+        Of: Complete,
     {
-        let place = || format!("stage `{}` of pipeline `{}`", self.last.name, self.options.name);
-        require(
-            Out::ROUTES.is_empty(),
-            place,
-            "what it returns leads on to other stages, and the last stage of a pipeline can only answer",
-        )?;
-        self.finished.push(self.last.finish(Out::resolve, Vec::new()));
+        self.finished.push(self.last.finish(Leads::ByName(Out::ROUTES), Out::resolve));
         self.options.build(self.finished)
     }
 }
 
-impl<Out: 'static> Last<Out> {
+/// What a stage takes that joins parts: a [`Join`].
+#[diagnostic::on_unimplemented(
+    message = "a stage that takes `{Self}` joins nothing",
+    label = "this stage takes `{Self}`",
+    note = "a stage that joins parts takes `Join<R>`, where `R` is what each part has come to"
+)]
+pub trait Joined {
+    /// What each part has come to.
+    type Part: Message;
+}
+
+impl<R: Message> Joined for Join<R> {
+    type Part = R;
+}
+
+impl<Out: 'static, Of> Last<Out, Of> {
     fn new<S: Stage<Out = Out>>(make: impl Fn() -> Result<S, StartError> + Send + Sync + 'static) -> Self {
         let make = Arc::new(make);
         let finish = |resolve: fn(Out) -> Step| -> RunnerFactory {
             Arc::new(move || Ok(Box::new(Single { stage: make()?, resolve })))
         };
-        Self { name: S::NAME, options: S::DEFAULTS, finish: Box::new(finish), returns: PhantomData }
+        Self {
+            name: S::NAME,
+            options: S::DEFAULTS,
+            takes: Takes::of::<S::In>(),
+            finish: Box::new(finish),
+            returns: PhantomData,
+        }
     }
 
-    fn finish(self, resolve: fn(Out) -> Step, routes: Vec<StageId>) -> Definition {
-        Definition { name: self.name, options: self.options, factory: (self.finish)(resolve), routes: routes.into() }
+    fn finish(self, leads: Leads, resolve: fn(Out) -> Step) -> Definition {
+        let Self { name, options, takes, finish, .. } = self;
+        Definition { name, options, takes, leads, factory: finish(resolve), routes: Arc::default() }
     }
 }
 
@@ -348,10 +574,9 @@ impl PipelineOptions {
         if stages.len() > MAX_STAGES {
             return Err(StartError::TooManyStages { pipeline, stages: stages.len() });
         }
-        for (at, stage) in stages.iter_mut().enumerate() {
+        for stage in &mut stages {
             self.check_stage(stage)?;
             stage.options.timeout = stage.options.timeout.map(|limit| limit.min(FOREVER));
-            debug_assert!(stage.routes.iter().all(|to| to.index() > at), "linear pipelines lead forward");
         }
         let workers = stages.iter().map(|stage| stage.options.workers.unwrap_or(1)).fold(0, usize::saturating_add);
         require(workers <= MAX_WORKERS, || format!("pipeline `{pipeline}`"), "it has more than 8192 workers")?;
@@ -379,11 +604,21 @@ impl PipelineOptions {
         settings.limits.stream_time = settings.limits.stream_time.min(FOREVER);
         settings.deadline = settings.deadline.min(FOREVER);
         settings.drain_limit = settings.drain_limit.min(FOREVER);
-        let entry = StageId(0);
-        let routes: Vec<Route> =
-            self.routes.into_iter().map(|(method, pattern)| Route { method, pattern, to: entry }).collect();
-        let door = Door::new(&routes, self.health.as_deref(), self.metrics.as_deref(), entry)?;
-        Ok(Built::new(self.name, stages, Arc::new(door), self.max_hops, self.settings))
+        require(self.max_parts > 0, place, "`max_parts` is 0, so that no request could be split")?;
+        let entries = graph::connect(&pipeline, &mut stages, &self.routes)?;
+        let routes: Vec<Route> = std::iter::zip(self.routes, &entries)
+            .map(|(Entry { method, pattern, .. }, to)| Route { method, pattern, to: *to })
+            .collect();
+        let door = Door::new(&routes, self.health.as_deref(), self.metrics.as_deref(), graph::FIRST)?;
+        let limits = Hops { max_hops: self.max_hops, max_parts: self.max_parts };
+        Ok(Built {
+            name: self.name,
+            stages,
+            door: Arc::new(door),
+            entries: routes,
+            hops: limits,
+            settings: self.settings,
+        })
     }
 
     fn check_stage(&self, stage: &Definition) -> Result<(), StartError> {

@@ -1,26 +1,36 @@
 //! A pipeline that has been checked: it can be served, started, or asked on the spot.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use super::graph::Leads;
 use super::running::Running;
+use super::testing;
 use crate::answers;
-use crate::compression::compress;
-use crate::context::{Collected, Context, Sink, Ticket};
-use crate::frontend::{Door, Listener, Settings, StreamListener, Way};
-use crate::ids::{RequestId, StageId};
+use crate::frontend::{Door, Listener, Route, Settings, StreamListener, Way};
+use crate::ids::StageId;
 use crate::lifecycle::Caught;
-use crate::runner::{Job, RunnerFactory};
-use crate::transport::Payload;
-use crate::{IntoResponse, Request, Response, StageOptions, StartError, Step};
+use crate::route::Takes;
+use crate::runner::RunnerFactory;
+use crate::{IntoResponse, Request, Response, StageOptions, StartError};
 
 /// A stage as the builder leaves it.
 pub(super) struct Definition {
     pub(super) name: &'static str,
     pub(super) options: StageOptions,
+    pub(super) takes: Takes,
+    pub(super) leads: Leads,
     pub(super) factory: RunnerFactory,
-    /// Where each route of its outcome leads.
+    /// Where each route of its outcome leads, once that is known.
     pub(super) routes: Arc<[StageId]>,
+}
+
+/// How far a request may go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hops {
+    /// From stage to stage.
+    pub(super) max_hops: u32,
+    /// In parts.
+    pub(super) max_parts: usize,
 }
 
 /// A pipeline that [`build`](super::Pipeline::build) has checked.
@@ -42,21 +52,13 @@ pub struct Built {
     pub(super) name: String,
     pub(super) stages: Vec<Definition>,
     pub(super) door: Arc<Door>,
-    pub(super) max_hops: u32,
+    /// The routes by method and path.
+    pub(super) entries: Vec<Route>,
+    pub(super) hops: Hops,
     pub(super) settings: Settings,
 }
 
 impl Built {
-    pub(super) fn new(
-        name: String,
-        stages: Vec<Definition>,
-        door: Arc<Door>,
-        max_hops: u32,
-        settings: Settings,
-    ) -> Self {
-        Self { name, stages, door, max_hops, settings }
-    }
-
     /// Serves until SIGTERM or SIGINT, then drains: nothing new is taken, what is in flight is answered, up to the drain
     /// limit. A second signal ends the process at once.
     ///
@@ -123,7 +125,7 @@ impl Built {
         if let Some(answer) = cors.and_then(|cors| cors.preflight(request.head(), self.door.allowed(path))) {
             return Ok(answer);
         }
-        let mut stage = match self.door.way(request.head()) {
+        let stage = match self.door.way(request.head()) {
             Way::Stage(stage, params) => {
                 request.set_params(params);
                 stage
@@ -133,37 +135,7 @@ impl Built {
             Way::Health => return Ok("ok\n".into_response()),
             Way::Metrics => return Ok("".into_response()),
         };
-        let id = RequestId { key: 0, generation: 0 };
-        let mut context = Context::new(Ticket::new(id, request.shared_head(), Instant::now() + self.settings.deadline));
-        let collected = Arc::new(Collected::default());
-        context.sink = Some(Arc::clone(&collected) as Arc<dyn Sink>);
-        let mut payload = Payload::new(request);
-        loop {
-            let definition = &self.stages[stage.index()];
-            let mut runner = (definition.factory)()?;
-            let mut job = Job::new(context, payload);
-            runner.run(std::slice::from_mut(&mut job));
-            (stage, payload) = match job.step {
-                // As a client would see it: what was begun and not finished is no answer.
-                Some(Step::Answer(mut response)) if collected.take().is_none() => {
-                    if let Some(least) = self.settings.compress {
-                        compress(&job.context.ticket.head, &mut response, least);
-                    }
-                    return Ok(response);
-                }
-                Some(Step::Answer(_)) => return Ok(answers::failed()),
-                Some(Step::Streamed(_)) => return Ok(collected.take().unwrap_or_else(answers::failed)),
-                Some(Step::Send { .. }) if job.context.hops >= self.max_hops => {
-                    return Ok(answers::too_many_hops());
-                }
-                Some(Step::Send { route, payload }) => match definition.routes.get(route) {
-                    Some(next) => (*next, payload),
-                    None => return Ok(answers::failed()),
-                },
-                None => return Ok(answers::failed()),
-            };
-            context = Context { hops: job.context.hops + 1, ..job.context };
-        }
+        testing::run(self, stage, request)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Pipelines: declared by the builder, checked when built, then running.
 
-mod builder;
+pub mod builder;
 mod built;
 mod client;
+mod describe;
+mod graph;
 mod running;
+mod testing;
 
-pub use builder::{Constructed, Last, NoStage, Pipeline};
+pub use builder::Pipeline;
 pub use built::Built;
 pub use client::{Client, ClientError, Pending};
 pub use running::{Running, StageStats};

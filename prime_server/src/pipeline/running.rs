@@ -160,7 +160,8 @@ impl Running {
             stage: id,
             factory: Arc::clone(&stage.factory),
             routes: Arc::clone(&stage.routes),
-            max_hops: built.max_hops,
+            max_hops: built.hops.max_hops,
+            max_parts: built.hops.max_parts,
             transport: Arc::clone(&self.transport),
             metrics: Arc::clone(&metrics),
             sink: Arc::clone(&sink),
@@ -262,7 +263,7 @@ fn local_stage(built: &Built, stage: &Definition, metrics: &Metrics) -> LocalSta
     LocalStage::new(Arc::new(metrics.stage(stage.name)), options, workers(stage))
 }
 
-fn workers(stage: &Definition) -> usize {
+pub(super) fn workers(stage: &Definition) -> usize {
     stage.options.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Envelope, Next, Rejected, Source, Transport};
 use crate::answers::worker_lost;
 use crate::balancer::{Balancer, Expired, Options, WorkerId};
-use crate::context::{Reason, Sink, Ticket, Window};
+use crate::context::{Place, Reason, Sink, Ticket, Window};
 use crate::ids::{RequestId, StageId};
 use crate::loopback::{Loopback, Note};
 use crate::metrics::{Ended, StageMetrics};
@@ -67,6 +67,10 @@ impl LocalStage {
         }
     }
 
+    pub(crate) fn workers(&self) -> usize {
+        self.threads.len()
+    }
+
     /// How many jobs wait, and how many run.
     pub(crate) fn load(&self) -> (usize, usize) {
         let station = self.lock();
@@ -111,8 +115,10 @@ impl LocalStage {
         job.context.passed |= to.bit();
         let ticket = Arc::clone(&job.context.ticket);
         job.context.deadline = self.timeout.map_or(ticket.deadline, |timeout| ticket.deadline.min(now + timeout));
+        let is_part = job.context.part.is_some();
         let entry = station.balancer.offer(job, now).map_err(Rejected::Full)?;
-        Ok(if ticket.queued_at(to, entry) { station.balancer.cancel(entry, ticket.id) } else { None })
+        let place = if is_part { Place::Parts } else { Place::At(to, entry) };
+        Ok(if ticket.queued_at(place) { station.balancer.cancel(entry, ticket.id) } else { None })
     }
 }
 
@@ -218,7 +224,7 @@ impl Local {
     /// The jobs of one worker. To be made on the worker's own thread.
     pub(crate) fn source(self: &Arc<Self>, stage: StageId, worker: WorkerId) -> LocalSource {
         self.stage(stage).threads[worker.0].get_or_init(thread::current);
-        LocalSource { local: Arc::clone(self), stage, worker }
+        LocalSource { local: Arc::clone(self), stage, worker, split: None }
     }
 }
 
@@ -237,11 +243,18 @@ impl Transport for Local {
     }
 
     fn cancel(&self, ticket: &Ticket, why: Reason) {
-        if let Some((stage, entry)) = ticket.cancel(why) {
-            let stage = self.stage(stage);
-            let waiting = stage.lock().balancer.cancel(entry, ticket.id);
-            if let Some(job) = waiting {
-                stage.discard(job);
+        match ticket.cancel(why) {
+            None => {}
+            Some(Place::At(stage, entry)) => {
+                let stage = self.stage(stage);
+                let waiting = stage.lock().balancer.cancel(entry, ticket.id);
+                waiting.into_iter().for_each(|job| stage.discard(job));
+            }
+            Some(Place::Parts) => {
+                for stage in &self.stages {
+                    let waiting = stage.lock().balancer.cancel_all(ticket.id);
+                    waiting.into_iter().for_each(|job| stage.discard(job));
+                }
             }
         }
     }
@@ -300,6 +313,8 @@ pub(crate) struct LocalSource {
     local: Arc<Local>,
     stage: StageId,
     worker: WorkerId,
+    /// The request of its job, where that is a part: if it is lost, the other parts are in vain.
+    split: Option<Arc<Ticket>>,
 }
 
 impl Source for LocalSource {
@@ -311,6 +326,9 @@ impl Source for LocalSource {
                 return Next::Drained;
             }
             if let Some(job) = station.balancer.take(self.worker) {
+                if job.context.part.is_some() {
+                    self.split = Some(Arc::clone(&job.context.ticket));
+                }
                 return Next::Job(job);
             }
             // A lost job that this worker may not have can be waiting for another one.
@@ -320,6 +338,7 @@ impl Source for LocalSource {
     }
 
     fn done(&mut self) {
+        self.split = None;
         self.local.stage(self.stage).lock().balancer.done(self.worker);
     }
 }
@@ -330,6 +349,9 @@ impl Drop for LocalSource {
         let mut station = stage.lock();
         let lost = station.balancer.lost(self.worker);
         stage.wake(station);
+        if let Some(ticket) = self.split.take() {
+            self.local.cancel(&ticket, Reason::Answered);
+        }
         if let Some(lost) = lost {
             // The message went with the worker, so that even an idempotent stage has nothing left to try again.
             stage.metrics.ended(Ended::Lost);
@@ -345,6 +367,7 @@ mod tests {
 
     use crate::Request;
     use crate::context::Context;
+    use crate::fork::Fork;
     use crate::loopback::{Inbox, loopback};
     use crate::metrics::Metrics;
     use crate::transport::Payload;
@@ -379,6 +402,26 @@ mod tests {
         let Ok(Note::Reply(id, Reply::Whole(answer))) = inbox.notes.try_recv() else { panic!("no answer") };
         assert_eq!((id.key, answer.status()), (1, StatusCode::BAD_GATEWAY));
         assert_eq!(local.stages()[0].load(), (0, 0));
+    }
+
+    #[test]
+    fn a_worker_that_is_lost_with_a_part_leaves_the_other_parts_in_vain() {
+        let (local, inbox) = pool(None);
+        let mut source = local.source(STAGE, WorkerId(0));
+        let Envelope { context, .. } = job(1);
+        let fork = Fork::new(None, STAGE, 1, (0..3).map(|_| Payload::new(Request::get("/"))).collect());
+        for (part, payload) in std::iter::from_fn(|| fork.next_part()) {
+            let context = Context { part: Some(part), ..context.clone() };
+            offer(&local, Envelope::new(context, payload, Instant::now()));
+        }
+        assert!(matches!(source.next(), Next::Job(_)));
+        source.done();
+        assert!(matches!(source.next(), Next::Job(_)));
+        assert!(context.check().is_ok());
+        drop(source);
+        assert_eq!(context.check().map_err(|cancelled| cancelled.reason), Err(Reason::Answered));
+        assert_eq!(local.stages()[0].load(), (0, 0));
+        assert_eq!(inbox.notes.len(), 1);
     }
 
     #[test]

@@ -98,6 +98,9 @@ impl Job for Envelope {
     fn returns(&self) -> bool {
         self.returns
     }
+    fn is_part(&self) -> bool {
+        self.context.part.is_some()
+    }
 }
 
 /// Why a job was not taken. It comes back with the reason.

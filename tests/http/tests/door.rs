@@ -136,10 +136,7 @@ fn options_that_cannot_work_are_refused_when_built() {
     let twice = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| Text(String::new()))).stage_from(pass());
     let twice = twice.stage_from(second(|text: Text, _: &Context| text.0)).build();
     assert!(error(twice).contains("two stages named `second`"));
-    assert!(
-        error(Pipeline::new("p").stage_from(first(|_: Request, _: &Context| Onward)).build())
-            .contains("can only answer")
-    );
+    assert!(error(Pipeline::new("p").max_parts(0).stage_from(stage()).build()).contains("`max_parts` is 0"));
     let limited = |set: fn(&mut Limits)| {
         let mut limits = Limits::default();
         set(&mut limits);
@@ -190,23 +187,12 @@ fn more_connections_than_the_process_may_open_files_are_refused_at_the_start() {
     pipeline.start_in_process().unwrap().stop();
 }
 
-/// An outcome that leads on to a stage.
-struct Onward;
-
-impl Outcome for Onward {
-    const ROUTES: &'static [&'static str] = &["next"];
-
-    fn resolve(self) -> Step {
-        Step::Send { route: 0, payload: Payload::new(Text(String::new())) }
-    }
-}
-
-/// As [`Onward`], without saying so.
+/// An outcome that goes where it does not say.
 struct Astray;
 
 impl Outcome for Astray {
     fn resolve(self) -> Step {
-        Onward.resolve()
+        Step::Send { route: 0, payload: Payload::new(Text(String::new())) }
     }
 }
 

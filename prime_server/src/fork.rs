@@ -1,0 +1,145 @@
+//! What the parts of a split request share: those that are still to be sent, and what the others have come to.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::ids::StageId;
+use crate::transport::Payload;
+
+/// A request that is split, until its parts are joined.
+pub(crate) struct Fork {
+    /// The part that was split, if it was one.
+    outer: Option<Box<Part>>,
+    /// Where the parts go first, and how many hops the request has made by then.
+    stage: StageId,
+    hops: u32,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The parts that have not been sent yet.
+    unsent: std::vec::IntoIter<Payload>,
+    sent: usize,
+    /// What each has come to.
+    results: Vec<Option<Payload>>,
+    missing: usize,
+    hops: u32,
+}
+
+/// Which part of a request a job is.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    fork: Arc<Fork>,
+    index: usize,
+}
+
+/// The parts are all there.
+pub(crate) struct Whole {
+    pub(crate) parts: Vec<Payload>,
+    /// Which part the whole is, if it is one.
+    pub(crate) outer: Option<Box<Part>>,
+    /// The most hops that one of them has made.
+    pub(crate) hops: u32,
+}
+
+impl Fork {
+    pub(crate) fn new(outer: Option<Box<Part>>, stage: StageId, hops: u32, parts: Vec<Payload>) -> Arc<Self> {
+        let missing = parts.len();
+        let results = parts.iter().map(|_| None).collect();
+        let state = State { unsent: parts.into_iter(), sent: 0, results, missing, hops };
+        Arc::new(Self { outer, stage, hops, state: Mutex::new(state) })
+    }
+
+    pub(crate) fn stage(&self) -> StageId {
+        self.stage
+    }
+
+    pub(crate) fn hops(&self) -> u32 {
+        self.hops
+    }
+
+    /// The next part to send.
+    pub(crate) fn next_part(self: &Arc<Self>) -> Option<(Box<Part>, Payload)> {
+        let mut state = self.lock();
+        let payload = state.unsent.next()?;
+        let index = state.sent;
+        state.sent += 1;
+        Some((Box::new(Part { fork: Arc::clone(self), index }), payload))
+    }
+
+    /// No user code runs under this lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Part {
+    pub(crate) fn fork(&self) -> &Arc<Fork> {
+        &self.fork
+    }
+
+    /// This is what the part has come to. The whole, if it was the last.
+    pub(crate) fn join(&self, result: Payload, hops: u32) -> Option<Whole> {
+        let mut state = self.fork.lock();
+        state.hops = state.hops.max(hops);
+        // One that comes again, or when the whole has gone on, changes nothing.
+        if state.results.get_mut(self.index)?.replace(result).is_some() {
+            return None;
+        }
+        state.missing -= 1;
+        (state.missing == 0).then(|| Whole {
+            parts: std::mem::take(&mut state.results).into_iter().flatten().collect(),
+            outer: self.fork.outer.clone(),
+            hops: state.hops,
+        })
+    }
+}
+
+impl fmt::Debug for Fork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Fork")
+            .field("stage", &self.stage)
+            .field("sent", &state.sent)
+            .field("missing", &state.missing)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+
+    fn payload(path: &str) -> Payload {
+        Payload::new(Request::get(path))
+    }
+
+    fn path(payload: Payload) -> String {
+        payload.open::<Request>().unwrap().head().path().to_owned()
+    }
+
+    #[test]
+    fn parts_are_joined_in_their_order_whatever_order_they_come_in() {
+        let fork = Fork::new(None, StageId(1), 1, vec![payload("/a"), payload("/b")]);
+        let parts: Vec<_> = std::iter::from_fn(|| fork.next_part()).collect();
+        let [(first, a), (second, b)] = <[_; 2]>::try_from(parts).unwrap();
+        assert_eq!((path(a), path(b)), ("/a".to_owned(), "/b".to_owned()));
+        assert!(second.join(payload("/2"), 3).is_none());
+        let whole = first.join(payload("/1"), 2).expect("it was the last");
+        assert_eq!(whole.hops, 3);
+        assert!(first.join(payload("/1"), 2).is_none(), "the whole has gone on");
+        assert!(whole.outer.is_none());
+        assert_eq!(whole.parts.into_iter().map(path).collect::<Vec<_>>(), ["/1", "/2"]);
+    }
+
+    #[test]
+    fn a_part_that_was_split_is_a_part_again_when_it_is_whole() {
+        let outer = Fork::new(None, StageId(1), 1, vec![payload("/a")]);
+        let (part, a) = outer.next_part().unwrap();
+        let inner = Fork::new(Some(part), StageId(2), 2, vec![a]);
+        let (part, a) = inner.next_part().unwrap();
+        let whole = part.join(a, 1).unwrap();
+        assert_eq!(whole.outer.unwrap().fork().stage(), StageId(1));
+    }
+}

@@ -1,0 +1,89 @@
+//! A request's way through the stages on the caller's thread.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::built::Built;
+use crate::answers::{failed, too_many_hops};
+use crate::compression::compress;
+use crate::context::{Collected, Context, Sink, Ticket};
+use crate::fork::Fork;
+use crate::ids::{RequestId, StageId};
+use crate::runner::Job;
+use crate::transport::Payload;
+use crate::{Request, Response, StartError, Step};
+
+/// A job that waits its turn.
+struct Waiting {
+    stage: StageId,
+    context: Context,
+    payload: Payload,
+}
+
+/// Runs a request from that stage on until it is answered, one job after the other.
+pub(super) fn run(built: &Built, entry: StageId, request: Request) -> Result<Response, StartError> {
+    let id = RequestId { key: 0, generation: 0 };
+    let mut context = Context::new(Ticket::new(id, request.shared_head(), Instant::now() + built.settings.deadline));
+    let collected = Arc::new(Collected::default());
+    context.sink = Some(Arc::clone(&collected) as Arc<dyn Sink>);
+    let mut waiting = vec![Waiting { stage: entry, context, payload: Payload::new(request) }];
+    while let Some(Waiting { stage, context, payload }) = waiting.pop() {
+        let definition = &built.stages[stage.index()];
+        let mut runner = (definition.factory)()?;
+        let mut job = Job::new(context, payload);
+        runner.run(std::slice::from_mut(&mut job));
+        let Job { context, step, .. } = job;
+        let (step, route) = match step {
+            // As a client would see it: what was begun and not finished is no answer.
+            Some(Step::Answer(_)) if collected.take().is_some() => return Ok(failed()),
+            Some(Step::Answer(mut response)) => {
+                if let Some(least) = built.settings.compress {
+                    compress(&context.ticket.head, &mut response, least);
+                }
+                return Ok(response);
+            }
+            Some(Step::Streamed(_)) => return Ok(collected.take().unwrap_or_else(failed)),
+            Some(step @ (Step::Send { route, .. } | Step::Split { route, .. } | Step::Join { route, .. })) => {
+                (step, route)
+            }
+            None => return Ok(failed()),
+        };
+        if context.hops >= built.hops.max_hops {
+            return Ok(too_many_hops());
+        }
+        let Some(next) = definition.routes.get(route) else { return Ok(failed()) };
+        let context = Context { hops: context.hops + 1, ..context };
+        match follow(step, *next, context, built.hops.max_parts) {
+            Some(jobs) => waiting.extend(jobs.into_iter().rev()),
+            None => return Ok(failed()),
+        }
+    }
+    Ok(failed())
+}
+
+/// The jobs that a step makes, the first first. Nothing where it cannot be taken.
+fn follow(step: Step, stage: StageId, mut context: Context, max_parts: usize) -> Option<Vec<Waiting>> {
+    match step {
+        Step::Send { payload, .. } => Some(vec![Waiting { stage, context, payload }]),
+        Step::Split { parts, .. } => {
+            if parts.is_empty() || parts.len() > max_parts {
+                return None;
+            }
+            let fork = Fork::new(context.part.take(), stage, context.hops, parts);
+            let parts = std::iter::from_fn(|| fork.next_part());
+            let job = |(part, payload)| {
+                let context = Context { part: Some(part), ..context.clone() };
+                Waiting { stage, context, payload }
+            };
+            Some(parts.map(job).collect())
+        }
+        Step::Join { part, gather, .. } => {
+            let place = context.part.take()?;
+            let Some(whole) = place.join(part, context.hops) else { return Some(Vec::new()) };
+            let payload = gather(whole.parts).ok()?;
+            context = Context { part: whole.outer, hops: whole.hops, ..context };
+            Some(vec![Waiting { stage, context, payload }])
+        }
+        Step::Answer(_) | Step::Streamed(_) => None,
+    }
+}

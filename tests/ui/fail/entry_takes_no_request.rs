@@ -1,0 +1,18 @@
+use prime_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Message, Serialize, Deserialize)]
+struct Area(u64);
+
+#[derive(Message, Serialize, Deserialize)]
+struct Sum(u64);
+
+
+#[stage]
+fn integral(Area(n): Area) -> String {
+    n.to_string()
+}
+
+fn main() {
+    _ = Pipeline::new("ui").route_to::<integral>(Method::GET, "/").node::<integral>().build();
+}

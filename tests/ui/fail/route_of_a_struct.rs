@@ -1,0 +1,14 @@
+use prime_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Message, Serialize, Deserialize)]
+struct Area(u64);
+
+#[derive(Message, Serialize, Deserialize)]
+struct Sum(u64);
+
+
+#[derive(Routes)]
+struct Next(Area);
+
+fn main() {}

@@ -1,0 +1,23 @@
+use prime_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Message, Serialize, Deserialize)]
+struct Area(u64);
+
+#[derive(Message, Serialize, Deserialize)]
+struct Sum(u64);
+
+
+#[stage]
+fn begin(_: Request) -> Area {
+    Area(7)
+}
+
+#[stage]
+fn integral(Area(n): Area) -> Sum {
+    Sum(n)
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<begin>().split::<integral>();
+}
