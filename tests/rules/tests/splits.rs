@@ -207,20 +207,20 @@ fn a_deadline_or_a_disconnect_ends_all_parts() {
         passing.pass();
         number
     };
-    let pipeline = built(Pipeline::new("p").deadline(Duration::from_millis(300)), 1, part);
+    let pipeline = built(Pipeline::new("p").deadline(Duration::from_millis(300)), 2, part);
     let (running, address) = start(&pipeline);
     let mut late = Client::connect(address);
     late.send_get("/100");
-    gate.wait_for(1);
+    gate.wait_for(2);
     let mut waits = Client::connect(address);
     waits.send_get("/100");
-    eventually("its first part waits", || running.stages()[1].waiting == 1);
+    eventually("its first parts wait", || running.stages()[1].waiting == 2);
     drop(waits);
-    eventually("it is taken out", || running.stages()[1].waiting == 0);
+    eventually("they are taken out", || running.stages()[1].waiting == 0);
     assert_eq!(late.read().status, 504);
     gate.open();
-    eventually("the part that ran is the last", || is_idle(&running));
-    assert_eq!(gate.arrived(), 1);
+    eventually("the parts that ran are the last", || is_idle(&running));
+    assert_eq!(gate.arrived(), 2);
 }
 
 #[test]
