@@ -135,6 +135,12 @@ pub enum StartError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The command line is not understood.
+    #[error("{problem}; see --help")]
+    Arguments {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The operating system or ZeroMQ refused something.
     #[error("cannot {doing}: {source}")]
     System {

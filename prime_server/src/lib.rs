@@ -58,7 +58,11 @@
 //! | read a request | [`Request`]: `query`, `path`, `form`, `json`, `text` |
 //! | know when to stop | [`Context::check`] |
 //! | chain and configure stages | [`Pipeline`], [`Limits`], [`Cors`] |
+//! | let stages choose where a job goes, in cycles too | [`macro@Routes`], [`Pipeline::node`](Pipeline#method.node) |
+//! | let the URL choose the stage | [`Pipeline::route_to`] |
+//! | work on the parts of a request at once | [`Split`], [`Join`] |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
+//! | see the graph | [`Built::describe`], [`Built::to_dot`]; `docs/graphs.md` says which shape suits which work |
 //!
 //! A stage that the compiler does not find ("constant provided when a type was expected", "expected type, found function") lacks
 //! its `#[stage]`.
@@ -108,6 +112,7 @@ pub mod __private;
 mod answers;
 mod balancer;
 mod cancellation;
+mod cli;
 mod compression;
 mod context;
 mod deadlines;
@@ -134,6 +139,11 @@ mod stage;
 mod transport;
 mod wake;
 mod worker;
+
+/// The guide's examples are tested with the crate's.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/graphs.md")]
+struct Graphs;
 
 /// The atomics that the wake-up protocol uses; its loom test puts loom's in their place.
 mod sync {

@@ -24,9 +24,7 @@ fn primes(request: Request, cx: &Context) -> Result<Streamed, ErrorResponse> {
 }
 
 fn main() -> Result<(), StartError> {
-    let endpoint = std::env::args().nth(1).unwrap_or("tcp://127.0.0.1:8004".to_owned());
-    let pipeline = Pipeline::new("events").stage::<primes>().build()?;
-    pipeline.serve_with(&endpoint, |_| println!("listening on {endpoint}"))
+    Pipeline::new("events").stage::<primes>().build()?.main("tcp://127.0.0.1:8004")
 }
 
 #[test]

@@ -8,9 +8,7 @@ fn hello(_: Request) -> &'static str {
 }
 
 fn main() -> Result<(), StartError> {
-    let endpoint = std::env::args().nth(1).unwrap_or("tcp://127.0.0.1:8002".to_owned());
-    let pipeline = Pipeline::new("hello").stage::<hello>().build()?;
-    pipeline.serve_with(&endpoint, |_| println!("listening on {endpoint}"))
+    Pipeline::new("hello").stage::<hello>().build()?.main("tcp://127.0.0.1:8002")
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use prime_server::Built;
 use tracing_subscriber::filter::LevelFilter;
 
 #[global_allocator]
@@ -25,8 +26,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "prime_serverd", version)]
 struct Arguments {
     /// Where to serve (tcp://*:8002), or which numbers to count (UP_TO, or LOW,HIGH)
-    #[arg(value_parser = job)]
-    job: Job,
+    #[arg(value_parser = job, required_unless_present_any = ["describe", "dot"])]
+    job: Option<Job>,
+
+    /// Print the pipeline: routes, stages, limits
+    #[arg(long, conflicts_with = "job")]
+    describe: bool,
+
+    /// Print the pipeline for Graphviz
+    #[arg(long, conflicts_with_all = ["job", "describe"])]
+    dot: bool,
 
     /// Workers of each of the two stages [default: one for each core]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -58,8 +67,8 @@ fn job(argument: &str) -> Result<Job, String> {
 }
 
 fn main() -> ExitCode {
-    let Arguments { job, workers } = Arguments::parse();
-    let level = if matches!(job, Job::Serve(_)) { LevelFilter::INFO } else { LevelFilter::WARN };
+    let Arguments { job, describe, dot, workers } = Arguments::parse();
+    let level = if matches!(job, Some(Job::Serve(_))) { LevelFilter::INFO } else { LevelFilter::WARN };
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
@@ -67,8 +76,9 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     let result = match job {
-        Job::Serve(endpoint) => serve(&endpoint, workers),
-        Job::Count(range) => simulate::count(range, workers),
+        Some(Job::Serve(endpoint)) => serve(&endpoint, workers),
+        Some(Job::Count(range)) => simulate::count(range, workers),
+        None => print(workers, if dot { Built::to_dot } else { Built::describe }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,6 +88,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print(workers: Option<u16>, how: fn(&Built) -> String) -> Result<(), Box<dyn std::error::Error>> {
+    std::io::stdout().write_all(how(&stages::primes(workers, DEADLINE)?).as_bytes())?;
+    Ok(())
 }
 
 /// A client of the server waits this long at most.

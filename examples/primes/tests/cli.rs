@@ -43,6 +43,16 @@ fn it_counts_the_primes_of_a_range() {
 }
 
 #[test]
+fn it_shows_its_pipeline() {
+    let (code, out, _) = run(&["--describe"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("route GET /is_prime -> parse\n") && out.contains("stage `is_prime`: "), "{out}");
+    let (code, out, _) = run(&["--dot"]);
+    assert!(code == Some(0) && out.starts_with("digraph \"primes\""), "{out}");
+    assert_eq!(run(&["--dot", "100"]).0, Some(2));
+}
+
+#[test]
 fn it_says_what_is_wrong_with_its_arguments() {
     for arguments in [&[][..], &["x"], &["20,10"], &["10", "0"], &["10", "x"], &["10", "1", "1"]] {
         let (code, _, stderr) = run(arguments);

@@ -59,6 +59,10 @@ pub struct Built {
 }
 
 impl Built {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Serves until SIGTERM or SIGINT, then drains: nothing new is taken, what is in flight is answered, up to the drain
     /// limit. A second signal ends the process at once.
     ///

@@ -32,6 +32,8 @@ pub(crate) enum Metric {
     KibEach,
     DescriptorsLeft,
     FreedSeconds,
+    HopMicros,
+    RoundsPerSecond,
 }
 
 impl Metric {
@@ -57,6 +59,8 @@ impl Metric {
             Self::KibEach => "KiB each",
             Self::DescriptorsLeft => "descriptors left",
             Self::FreedSeconds => "freed after s",
+            Self::HopMicros => "CPU µs/hop",
+            Self::RoundsPerSecond => "rounds/s",
         }
     }
 }

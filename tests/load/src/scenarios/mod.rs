@@ -1,8 +1,10 @@
 //! The scenarios: who is driven how, and what figure is required.
 
+mod cycle;
 pub(crate) mod deadline;
 mod fixed;
 mod hello;
+mod hops;
 pub(crate) mod hostile;
 mod idle;
 mod lone;
@@ -12,6 +14,7 @@ mod open;
 mod pipeline;
 mod prime;
 mod python;
+mod split;
 mod stages;
 mod steady;
 
@@ -51,7 +54,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Scenario; 19] = [
+pub(crate) const ALL: [Scenario; 22] = [
     Scenario {
         name: "fixed",
         about: "a fixed answer from one stage of two workers, 64 connections",
@@ -123,6 +126,24 @@ pub(crate) const ALL: [Scenario; 19] = [
         about: "open loop, the same mix as Poisson arrivals, latency from the due time",
         rounds: 5,
         contest: open::contest,
+    },
+    Scenario {
+        name: "hops",
+        about: "a fixed answer over chains of 1, 2, 4 and 8 stages, 64 connections",
+        rounds: 5,
+        contest: hops::contest,
+    },
+    Scenario {
+        name: "cycle",
+        about: "two clients of 1,000 rounds of 1 ms beside many of one round, as a cycle and in one call",
+        rounds: 3,
+        contest: cycle::contest,
+    },
+    Scenario {
+        name: "split",
+        about: "a sum of 10^8 terms in 64 parts and in one, one client",
+        rounds: 5,
+        contest: split::contest,
     },
     Scenario {
         name: "slow-heads",

@@ -1,4 +1,6 @@
-//! The project's own server as a contestant: everything that knows about prime_server is in this file.
+//! The project's own server as a contestant: everything that knows about prime_server is in this folder.
+
+mod graph;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,7 +39,21 @@ pub(crate) enum Kind {
     /// `Attacked` in a process that may open few files: [`hostile::FEW_FILES`].
     #[value(name = "prime-few-files")]
     FewFiles,
+    /// `GET /rounds?n=N`: N rounds of [`ROUND`], back to the queue after each; `GET /done` counts them.
+    #[value(name = "prime-cycle")]
+    Cycle,
+    /// What `Cycle` does, all rounds of a request in one call.
+    #[value(name = "prime-one-call")]
+    OneCall,
+    /// `GET /sum?terms=N&parts=M`: a sum that is split.
+    #[value(name = "prime-sums")]
+    Sums,
+    /// Chains of stages at the path of their length: `/1`, `/2`, `/4`, `/8`.
+    #[value(name = "prime-chains")]
+    Chains,
 }
+
+pub(crate) use graph::ROUND;
 
 /// A [`Job`] on its way to the second stage.
 #[derive(Message, Serialize, Deserialize)]
@@ -119,6 +135,10 @@ pub(crate) fn serve(kind: Kind, listen: SocketAddr, workers: usize, announce: im
     }
     let pipeline = Pipeline::new("load");
     let pipeline = match kind {
+        Kind::Cycle => graph::cycle(workers)?,
+        Kind::OneCall => graph::one_call(workers)?,
+        Kind::Sums => graph::sums(workers)?,
+        Kind::Chains => graph::chains(workers)?,
         Kind::One => pipeline.stage::<whole>().workers(workers).build()?,
         Kind::Two => pipeline.stage::<read>().workers(workers).stage::<perform>().workers(workers).build()?,
         Kind::Primes => pipeline.stage::<parse>().workers(workers).stage::<is_prime>().workers(workers).build()?,
