@@ -67,7 +67,7 @@ fn job(argument: &str) -> Result<Job, String> {
 }
 
 fn main() -> ExitCode {
-    let Arguments { job, describe, dot, workers } = Arguments::parse();
+    let Arguments { job, dot, workers, .. } = Arguments::parse();
     let level = if matches!(job, Some(Job::Serve(_))) { LevelFilter::INFO } else { LevelFilter::WARN };
     tracing_subscriber::fmt()
         .with_max_level(level)
