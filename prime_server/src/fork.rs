@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ids::StageId;
-use crate::transport::Payload;
+use crate::payload::Payload;
 
 /// A request that is split, until its parts are joined.
 pub(crate) struct Fork {

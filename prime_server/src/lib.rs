@@ -128,6 +128,7 @@ mod message;
 mod metrics;
 mod outcome;
 mod panics;
+mod payload;
 mod pipeline;
 mod request;
 mod response;
@@ -162,15 +163,15 @@ pub use http1::Limits;
 pub use http1::fuzzing;
 pub use ids::RequestId;
 pub use message::{CodecError, Message, codec};
-pub use outcome::{Feeds, Flow, Outcome, Splits, Step};
+pub use outcome::{Feeds, Flow, Outcome, Splits};
+pub use payload::Payload;
 pub use pipeline::{Built, Client, ClientError, Pending, Pipeline, Running, StageStats, builder};
 pub use request::Request;
 pub use response::{Body, IntoResponse, Json, Response};
-pub use route::{Manner, RouteTo, Sends};
+pub use route::{Manner, RouteTo, Sends, Step};
 pub use schema::{Schema, Shape};
 pub use split::{Join, Split};
 pub use stage::{Construct, Run, Stage, StageOptions};
-pub use transport::Payload;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -2,8 +2,7 @@
 
 use http::StatusCode;
 
-use crate::transport::Payload;
-use crate::{CodecError, ErrorResponse, IntoResponse, Join, Message, Response, RouteTo, Sends, Split, Stage, Streamed};
+use crate::{ErrorResponse, IntoResponse, Join, Message, Response, RouteTo, Sends, Split, Step, Streamed};
 
 /// Either the input of the next stage, or the answer, early.
 ///
@@ -97,46 +96,6 @@ impl<M: Message> Feeds<M> for Result<M, ErrorResponse> {
 impl<M: Message> Feeds<M> for Flow<M> {
     fn feed(self) -> Flow<M> {
         self
-    }
-}
-
-/// What becomes of a finished job.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Step {
-    /// The request is answered.
-    Answer(Response),
-    /// The request has been answered piece by piece.
-    Streamed(Streamed),
-    /// The job goes on, along one of its stage's routes.
-    Send {
-        /// The index into [`Outcome::ROUTES`]; 0, the next stage, in a linear pipeline.
-        route: usize,
-        /// What the target stage takes.
-        payload: Payload,
-    },
-    /// The job goes on in parts.
-    Split {
-        /// The index into [`Outcome::ROUTES`].
-        route: usize,
-        /// What the target stage takes, for each part.
-        parts: Vec<Payload>,
-    },
-    /// The job is a part, and waits for the others at the stage that joins them.
-    Join {
-        /// The index into [`Outcome::ROUTES`].
-        route: usize,
-        /// What the part has come to.
-        part: Payload,
-        /// Makes what the target stage takes, of all the parts.
-        gather: fn(Vec<Payload>) -> Result<Payload, CodecError>,
-    },
-}
-
-impl Step {
-    /// Sends a value to the stage `S`, along the route of that index into [`Outcome::ROUTES`].
-    pub fn to<S: Stage>(route: usize, value: impl Sends<S::In>) -> Self {
-        value.send(route)
     }
 }
 

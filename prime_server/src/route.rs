@@ -1,10 +1,50 @@
-//! Routes: where an outcome may lead, and in what manner.
+//! Steps and routes: what becomes of a finished job, and where it may go.
 
 use std::any::{TypeId, type_name};
 use std::fmt;
 
-use crate::transport::Payload;
-use crate::{Join, Message, Split, Stage, Step};
+use crate::payload::Payload;
+use crate::{CodecError, Join, Message, Response, Split, Stage, Streamed};
+
+/// What becomes of a finished job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// The request is answered.
+    Answer(Response),
+    /// The request has been answered piece by piece.
+    Streamed(Streamed),
+    /// The job goes on, along one of its stage's routes.
+    Send {
+        /// The index into [`Outcome::ROUTES`](crate::Outcome::ROUTES); 0, the next stage, in a linear pipeline.
+        route: usize,
+        /// What the target stage takes.
+        payload: Payload,
+    },
+    /// The job goes on in parts.
+    Split {
+        /// The index into [`Outcome::ROUTES`](crate::Outcome::ROUTES).
+        route: usize,
+        /// What the target stage takes, for each part.
+        parts: Vec<Payload>,
+    },
+    /// The job is a part, and waits for the others at the stage that joins them.
+    Join {
+        /// The index into [`Outcome::ROUTES`](crate::Outcome::ROUTES).
+        route: usize,
+        /// What the part has come to.
+        part: Payload,
+        /// Makes what the target stage takes, of all the parts.
+        gather: fn(Vec<Payload>) -> Result<Payload, CodecError>,
+    },
+}
+
+impl Step {
+    /// Sends a value to the stage `S`, along the route of that index into [`Outcome::ROUTES`](crate::Outcome::ROUTES).
+    pub fn to<S: Stage>(route: usize, value: impl Sends<S::In>) -> Self {
+        value.send(route)
+    }
+}
 
 /// One of the routes of an [`Outcome`](crate::Outcome): the stage that it leads to, by name, and what goes there.
 ///

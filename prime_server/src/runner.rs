@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::answers;
 use crate::context::Context;
-use crate::transport::Payload;
+use crate::payload::Payload;
 use crate::{Run, StartError, Step};
 
 /// A job while it runs.

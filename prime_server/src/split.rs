@@ -4,8 +4,8 @@ use std::ops::Deref;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::payload::Payload;
 use crate::schema::{Schema, Shape};
-use crate::transport::Payload;
 use crate::{CodecError, Message};
 
 /// A request in parts, each of which becomes a job of the next stage.

@@ -14,9 +14,10 @@ use crate::fork::Fork;
 use crate::ids::StageId;
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};
+use crate::payload::Payload;
 use crate::response::Reply;
 use crate::runner::{Job, Runner, RunnerFactory};
-use crate::transport::{Envelope, Local, LocalSource, Next, Payload, Rejected, Source, Transport};
+use crate::transport::{Envelope, Local, LocalSource, Next, Rejected, Source, Transport};
 use crate::{CodecError, Response, StartError, Step};
 
 /// The first pause between two attempts to construct a stage again, doubled up to the last.

@@ -12,8 +12,9 @@ use crate::context::{Context, Reason};
 use crate::head::Head;
 use crate::ids::{RequestId, StageId};
 use crate::metrics::Metrics;
+use crate::payload::Payload;
 use crate::response::Reply;
-use crate::transport::{Envelope, Payload, Transport};
+use crate::transport::{Envelope, Transport};
 use crate::{IntoResponse, Request, Response};
 
 impl FrontEnd {

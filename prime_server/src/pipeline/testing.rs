@@ -9,8 +9,8 @@ use crate::compression::compress;
 use crate::context::{Collected, Context, Sink, Ticket};
 use crate::fork::Fork;
 use crate::ids::{RequestId, StageId};
+use crate::payload::Payload;
 use crate::runner::Job;
-use crate::transport::Payload;
 use crate::{Request, Response, StartError, Step};
 
 /// A job that waits its turn.

@@ -370,7 +370,7 @@ mod tests {
     use crate::fork::Fork;
     use crate::loopback::{Inbox, loopback};
     use crate::metrics::Metrics;
-    use crate::transport::Payload;
+    use crate::payload::Payload;
 
     const STAGE: StageId = StageId(0);
 

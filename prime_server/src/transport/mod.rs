@@ -1,75 +1,16 @@
 //! The seam between threads and wires: how a job gets to a stage, and how an answer gets back.
 
-use std::any::Any;
-use std::fmt;
 use std::time::Instant;
-
-use bytes::Bytes;
 
 use crate::balancer::Job;
 use crate::context::{Context, Reason, Ticket};
 use crate::ids::{RequestId, StageId};
+use crate::payload::Payload;
 use crate::response::Reply;
-use crate::{CodecError, Message};
 
 mod local;
 
 pub(crate) use local::{Local, LocalSource, LocalStage};
-
-/// A message without its type: as it is between threads, encoded between processes.
-pub struct Payload(Carried);
-
-enum Carried {
-    Local(Box<dyn Parcel>),
-    #[allow(dead_code, reason = "made by the wire transport")]
-    Wire(Bytes),
-}
-
-impl Payload {
-    /// Wraps a message; one allocation.
-    #[must_use]
-    pub fn new<M: Message>(message: M) -> Self {
-        Self(Carried::Local(Box::new(message)))
-    }
-
-    /// The message again.
-    ///
-    /// # Errors
-    /// [`CodecError`] where the payload came over a wire and is no `M`.
-    ///
-    /// # Panics
-    /// If the payload was made of another type in this process, which the typed builder rules out.
-    pub(crate) fn open<M: Message>(self) -> Result<M, CodecError> {
-        match self.0 {
-            Carried::Local(parcel) => {
-                let parcel: Box<dyn Any> = parcel;
-                Ok(*parcel.downcast().expect("the builder connects stages whose types meet"))
-            }
-            Carried::Wire(frame) => M::decode(frame),
-        }
-    }
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Carried::Local(_) => "Payload::Local",
-            Carried::Wire(_) => "Payload::Wire",
-        })
-    }
-}
-
-/// Any message, as a trait object that only a wire transport asks to encode itself.
-trait Parcel: Any + Send {
-    #[allow(dead_code, reason = "asked by the wire transport")]
-    fn encode(&self) -> Result<Bytes, CodecError>;
-}
-
-impl<M: Message> Parcel for M {
-    fn encode(&self) -> Result<Bytes, CodecError> {
-        Message::encode(self)
-    }
-}
 
 /// A job on its way to a stage, or waiting there.
 #[derive(Debug)]
