@@ -11,7 +11,7 @@ use crate::head::Head;
 
 /// Compresses an answer of at least that many bytes, if it is of a kind that becomes smaller and the client accepts it.
 pub(crate) fn compress(head: &Head, response: &mut Response, least: usize) {
-    if response.body().len() < least || !is_compressible(response.headers()) {
+    if response.body().len() < least || !has_content(response) || !is_compressible(response.headers()) {
         return;
     }
     // Caches must know that another client may get another answer, whatever this one gets (RFC 9110, 12.5.5).
@@ -33,6 +33,13 @@ pub(crate) fn compress(head: &Head, response: &mut Response, least: usize) {
     {
         headers.insert(header::ETAG, weak);
     }
+}
+
+/// Not a status whose body is not sent; and a part of a content is a part of it as it is (RFC 9110, 14.4).
+fn has_content(response: &Response) -> bool {
+    use http::StatusCode as Status;
+    let without = [Status::NO_CONTENT, Status::RESET_CONTENT, Status::PARTIAL_CONTENT, Status::NOT_MODIFIED];
+    !without.contains(&response.status()) && !response.headers().contains_key(header::CONTENT_RANGE)
 }
 
 /// Text and what is written as text. An answer that is encoded already, or that must not be transformed, is left alone.
@@ -96,6 +103,18 @@ mod tests {
 
     fn encoding(response: &Response) -> Option<&[u8]> {
         response.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes)
+    }
+
+    #[test]
+    fn a_part_of_a_content_and_what_has_none_is_left_as_it_is() {
+        let text = || "to be or not to be ".repeat(50);
+        for status in [204, 205, 206, 304] {
+            let status = http::StatusCode::from_u16(status).unwrap();
+            let response = compressed("gzip", (status, text()));
+            assert_eq!((encoding(&response), response.body().len()), (None, text().len()), "{status}");
+        }
+        let ranged = compressed("gzip", ([("content-range", "bytes 0-949/2000")], text()));
+        assert_eq!(encoding(&ranged), None);
     }
 
     #[test]

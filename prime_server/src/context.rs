@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 pub use self::stream::{BodyStream, IntoHead, Streamed};
-pub(crate) use self::stream::{Collected, Sink, Window};
+pub(crate) use self::stream::{Collected, Sink, Window, weight};
 use crate::answers::timed_out;
 use crate::cancellation::Cancellation;
 use crate::fork::Part;
@@ -45,7 +45,8 @@ pub enum Reason {
     ShuttingDown,
     /// The client does not read what it asked for.
     SlowReader,
-    /// Another part of the request, which was [split](crate::Split), has answered it.
+    /// The request has its answer: from another part of it, where it was [split](crate::Split), or, to HEAD, by the head of a
+    /// streamed one.
     Answered,
 }
 
@@ -61,7 +62,7 @@ impl Reason {
             Reason::TimedOut => "timed_out",
             Reason::ShuttingDown => "shutting_down",
             Reason::SlowReader => "slow_reader",
-            Reason::Answered => "answered_elsewhere",
+            Reason::Answered => "answered_already",
         }
     }
 
@@ -119,7 +120,7 @@ pub(crate) struct Ticket {
     pub(crate) deadline: Instant,
     cancellation: Cancellation,
     /// Once the answer has begun to be streamed.
-    window: OnceLock<Window>,
+    pub(crate) window: OnceLock<Window>,
 }
 
 impl Ticket {

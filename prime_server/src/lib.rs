@@ -75,7 +75,7 @@
 //! * Everything is bounded: requests in flight, queues, and every buffer that a client can fill ([`Limits`]).
 //! * A disconnect, a timeout or a shutdown cancels what waits at once, and sets the flag that [`Context::check`] reads.
 //! * Idle costs nothing, and memory is flat.
-//! * SIGTERM drains: health turns 503, nothing new is taken, what is in flight is answered, and the process ends as soon as it is idle.
+//! * SIGTERM drains: health turns 503, nothing new is taken, what is in flight (received to its end) is answered, and the process ends as soon as it is idle.
 //!
 //! # What to know
 //!
@@ -182,7 +182,7 @@ pub mod prelude {
     pub use http::{Method, StatusCode};
 
     pub use crate::{
-        Cancelled, Construct, Context, ErrorResponse, Feeds, Flow, IntoResponse, Join, Json, Message, Outcome,
+        Cancelled, Construct, Context, Cors, ErrorResponse, Feeds, Flow, IntoResponse, Join, Json, Message, Outcome,
         Pipeline, Request, Response, Routes, Run, Schema, Split, Stage, StartError, Streamed, stage,
     };
 }

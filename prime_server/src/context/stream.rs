@@ -31,8 +31,9 @@ use crate::{IntoResponse, Response};
 ///
 /// HTTP/1.1 clients get it in chunks, HTTP/1.0 clients up to the end of the connection. A stage that does not come to
 /// [`finish`](Self::finish), because it returns an error or panics, cuts the body short so that the client sees it: the last
-/// chunk is missing. An HTTP/1.0 client cannot see it, since there the end of the connection is all that ends an answer. It is also an [`io::Write`], for what writes to one; wrap it in a [`BufWriter`](io::BufWriter) where that
-/// writes in small pieces.
+/// chunk is missing. An HTTP/1.0 client cannot see it, since there the end of the connection is all that ends an answer. It is also
+/// an [`io::Write`], for what writes to one; wrap it in a [`BufWriter`](io::BufWriter) where that
+/// writes in small pieces. A stage that streams some answers and returns others whole returns a [`Flow<Streamed>`](crate::Flow).
 #[must_use = "what is not finished is cut short"]
 #[derive(Debug)]
 pub struct BodyStream {
@@ -89,8 +90,9 @@ impl BodyStream {
     /// this waits too, for at most [`Limits::take_answer`](crate::Limits::take_answer).
     ///
     /// # Errors
-    /// [`Cancelled`]: nobody waits for the rest. [`Reason::SlowReader`] where the client has not taken enough in that time, or
-    /// where half of the stage's workers wait for such clients already.
+    /// [`Cancelled`]: nobody waits for the rest. [`Reason::SlowReader`] where the client has not taken enough in that time. Half of
+    /// the stage's workers may wait so long: a client that takes nothing for a second has to make room for another that needs the
+    /// place, and where there is no place, one that takes nothing is soon given up.
     pub fn send(&mut self, piece: impl Into<Bytes>) -> Result<(), Cancelled> {
         if let Some(reason) = self.ticket.cancelled() {
             return Err(Cancelled { reason });
@@ -133,7 +135,13 @@ impl io::Write for BodyStream {
 pub(crate) trait Sink: Send + Sync + fmt::Debug {
     fn begin(&self, ticket: &Ticket, head: Response);
     /// Takes a piece of the body, when there is room for it.
-    fn send(&self, ticket: &Ticket, piece: Bytes) -> Result<(), Reason>;
+    fn send(&self, ticket: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason>;
+}
+
+/// What a piece counts on its way to the front end: what it holds, and what holds it.
+pub(crate) fn weight(piece: &Bytes) -> usize {
+    const AROUND_IT: usize = 256;
+    piece.len() + AROUND_IT
 }
 
 /// How much of a streamed answer is on its way: what the stage has sent, and the client's connection has not taken.
@@ -149,6 +157,10 @@ struct Held {
     coming: usize,
     /// Kept by the front end for the connection.
     unsent: usize,
+    /// When the client took something last.
+    taken: Option<Instant>,
+    /// Its place is needed for another.
+    given_up: bool,
 }
 
 impl Window {
@@ -171,6 +183,9 @@ impl Window {
             if let Some(reason) = cancelled() {
                 return Err(reason);
             }
+            if held.given_up {
+                return Err(Reason::SlowReader);
+            }
             if held.reserve(bytes, most) {
                 return Ok(());
             }
@@ -186,14 +201,26 @@ impl Window {
     pub(crate) fn arrived(&self, bytes: usize, unsent: usize) {
         let mut held = self.lock();
         held.coming = held.coming.saturating_sub(bytes);
-        held.unsent = unsent;
+        held.keep(unsent, bytes);
         drop(held);
         self.room.notify_all();
     }
 
     /// The front end keeps that much of it now.
     pub(crate) fn keeps(&self, unsent: usize) {
-        self.lock().unsent = unsent;
+        self.lock().keep(unsent, 0);
+        self.room.notify_all();
+    }
+
+    /// For how long its client has taken nothing, if it has not since.
+    pub(crate) fn stalled(&self, since: Instant, now: Instant) -> Duration {
+        let taken = self.lock().taken.map_or(since, |taken| taken.max(since));
+        now.saturating_duration_since(taken)
+    }
+
+    /// Nobody is to wait for room any more.
+    pub(crate) fn give_up(&self) {
+        self.lock().given_up = true;
         self.room.notify_all();
     }
 
@@ -209,6 +236,14 @@ impl Window {
 }
 
 impl Held {
+    /// The front end keeps that much, after so much more has come to it.
+    fn keep(&mut self, unsent: usize, arrived: usize) {
+        if unsent < self.unsent + arrived {
+            self.taken = Some(Instant::now());
+        }
+        self.unsent = unsent;
+    }
+
     fn reserve(&mut self, bytes: usize, most: usize) -> bool {
         let held = self.coming + self.unsent;
         let fits = held == 0 || held + bytes <= most;
@@ -237,7 +272,7 @@ impl Sink for Collected {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(head);
     }
 
-    fn send(&self, _: &Ticket, piece: Bytes) -> Result<(), Reason> {
+    fn send(&self, _: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.extend_from_slice(&piece);
         Ok(())
     }
@@ -280,7 +315,7 @@ mod tests {
     impl Sink for Pieces {
         fn begin(&self, _: &Ticket, _: Response) {}
 
-        fn send(&self, _: &Ticket, piece: Bytes) -> Result<(), Reason> {
+        fn send(&self, _: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason> {
             self.0.lock().unwrap().push(piece.len());
             Ok(())
         }

@@ -26,7 +26,8 @@ use crate::{IntoResponse, Response};
 /// ```
 ///
 /// A preflight (an `OPTIONS` request with `Access-Control-Request-Method`) is answered at the door, with the methods that have
-/// routes there. Every other answer, refusals and errors included, says that the page may read it. A page of another origin gets
+/// routes there. Every other answer to a request, refusals and errors included, says that the page may read it; not what is answered before
+/// its headers are looked at (400, 408, 413, 414, 417, 431, 501, 505). A page of another origin gets
 /// its answer without that, and its browser keeps it from the page: this is no access control.
 #[derive(Clone, Debug)]
 pub struct Cors {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::loans::{Lent, Loans};
 use crate::StartError;
 use crate::http1::{Limits, Piece};
+use crate::panics::log;
 
 /// Names an open connection. Never reused while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +47,8 @@ pub(crate) trait Listener: Send {
     fn send(&mut self, peer: Peer, piece: Piece<'_>) -> Sent;
     /// How many of the bytes that were sent it still has.
     fn lent(&self) -> Lent;
+    /// How many connections that were closed are still there, since their clients have not taken what they were sent.
+    fn closing(&mut self) -> usize;
     /// Closes a connection once what was sent is flushed. No event follows, except where the answer is that the peer is blocked.
     fn close(&mut self, peer: Peer) -> Sent;
     /// Closes all of them, and lets what was sent take that long to leave, or a second if that is longer.
@@ -188,7 +191,7 @@ fn set_max_retransmit(socket: &mut zmq::Socket, limit: Duration) {
     // SAFETY: the socket is open, and the option's value is an int that outlives the call.
     let result = unsafe { zmq_sys::zmq_setsockopt(socket.as_mut_ptr(), ZMQ_TCP_MAXRT, pointer, size) };
     if result != 0 {
-        tracing::debug!("this libzmq has no ZMQ_TCP_MAXRT");
+        log(|| tracing::debug!("this libzmq has no ZMQ_TCP_MAXRT"));
     }
 }
 
@@ -241,14 +244,18 @@ impl Listener for StreamListener {
         // To a ZMQ_STREAM socket an empty message means: close.
         let sent = self.send_frames(peer, Piece::Copied(b""));
         if sent != Sent::Blocked {
-            self.loans.forget(peer);
+            self.loans.close(peer);
         }
         sent
     }
 
+    fn closing(&mut self) -> usize {
+        self.loans.closing()
+    }
+
     fn finish(self: Box<Self>, within: Duration) {
         if let Err(error) = self.socket.set_linger(milliseconds(within.max(LAST_ANSWERS))) {
-            tracing::debug!(%error, "the last answers may be cut short");
+            log(|| tracing::debug!(%error, "the last answers may be cut short"));
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Loans {
     /// Above it a connection gets one piece at a time.
     most: usize,
     by_peer: HashMap<Peer, Lent>,
+    /// What connections have that were closed: until it is gone so is their descriptor.
+    closing: Vec<Lent>,
 }
 
 /// A piece of an answer that ZeroMQ has.
@@ -51,7 +53,7 @@ impl Drop for Loan {
 
 impl Loans {
     pub(super) fn new(most: usize) -> Self {
-        Self { all: Lent::default(), most, by_peer: HashMap::new() }
+        Self { all: Lent::default(), most, by_peer: HashMap::new(), closing: Vec::new() }
     }
 
     pub(super) fn all(&self) -> Lent {
@@ -63,9 +65,20 @@ impl Loans {
         self.all.bytes() < self.most || self.by_peer.get(&peer).is_none_or(|lent| lent.bytes() == 0)
     }
 
-    /// The connection is closed; what it still has counts until ZeroMQ has thrown it away.
+    /// The connection is gone, with what it still had.
     pub(super) fn forget(&mut self, peer: Peer) {
         self.by_peer.remove(&peer);
+    }
+
+    /// The connection is to be closed, once it has what was sent or ZeroMQ gives it up.
+    pub(super) fn close(&mut self, peer: Peer) {
+        self.closing.extend(self.by_peer.remove(&peer).filter(|lent| lent.bytes() > 0));
+    }
+
+    /// How many connections are to be closed and still there, as far as that shows.
+    pub(super) fn closing(&mut self) -> usize {
+        self.closing.retain(|lent| lent.bytes() > 0);
+        self.closing.len()
     }
 
     /// Sends a piece as the last frame of a message to the peer.
@@ -178,12 +191,15 @@ mod tests {
         assert!((4 * PIECE..=(4 + 2) * PIECE).contains(&lent.bytes()), "{}", lent.bytes());
         let (reads, peer) = connect(&mut listener);
         assert_eq!(send(&mut listener, peer), Sent::All, "others are not held up");
+        assert_eq!(listener.close(unread[0].1), Sent::All);
+        assert_eq!(listener.closing(), 1, "its client has not read all");
         drop((unread, reads));
         let gone = Instant::now();
         while lent.bytes() > 0 || !listener.loans.by_peer.is_empty() {
             listener.next();
             assert!(gone.elapsed() < Duration::from_secs(30), "{} bytes are still lent", lent.bytes());
         }
+        assert_eq!(listener.closing(), 0);
     }
 
     #[test]

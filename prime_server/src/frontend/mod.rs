@@ -160,7 +160,10 @@ impl FrontEnd {
                 Event::Toggled(peer) => match self.sessions.key(peer) {
                     Some(key) => self.end_session(key, Reason::Disconnected),
                     None if self.sessions.doomed.remove(peer) => {}
-                    None => self.connected(peer, now),
+                    None => {
+                        let closing = listener.closing();
+                        self.connected(peer, closing, now);
+                    }
                 },
             }
         }
@@ -168,8 +171,9 @@ impl FrontEnd {
         left == 0
     }
 
-    fn connected(&mut self, peer: listener::Peer, now: Instant) {
-        let others = self.sessions.len();
+    /// A client has come, beside those that are there and those that are about to go.
+    fn connected(&mut self, peer: listener::Peer, closing: usize, now: Instant) {
+        let others = self.sessions.len() + closing;
         let limit = self.settings.limits.connections;
         let key = self.sessions.open(peer, now);
         self.metrics.connections.inc();

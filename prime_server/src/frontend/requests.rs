@@ -112,6 +112,10 @@ impl FrontEnd {
     pub(super) fn settle(&mut self, ended: InFlight, mut reply: Reply, now: Instant) {
         let id = ended.ticket.id;
         if let Reply::Whole(response) = &mut reply {
+            if response.body().len() >= LARGE && self.is_full(0) {
+                self.metrics.refused("held");
+                *response = unavailable(HELD);
+            }
             self.mark(&ended.ticket.head, response);
         }
         match ended.origin {
@@ -188,5 +192,8 @@ impl FrontEnd {
         ([("content-type", Metrics::content_type())], self.metrics.render(loads)).into_response()
     }
 }
+
+/// An answer of so many bytes is not kept where too much is held already.
+const LARGE: usize = 4 << 10;
 
 pub(super) const HELD: &str = "the server holds as much as it may\n";

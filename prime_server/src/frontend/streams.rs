@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
+
 use super::FrontEnd;
 use super::admission::Origin;
-use crate::context::Ticket;
+use crate::context::{Reason, Ticket, weight};
 use crate::ids::RequestId;
 use crate::response::Reply;
+use crate::transport::Transport;
 
 impl FrontEnd {
     /// Passes the head or a piece of a streamed answer on.
@@ -29,8 +32,11 @@ impl FrontEnd {
                     session.streams.push((seq, Arc::clone(&ticket)));
                 }
                 self.pass_on(key, seq, reply);
+                if *ticket.head.method() == Method::HEAD {
+                    self.end_at_head(id, &ticket, now);
+                }
             } else if let Reply::Chunk(piece) = &reply {
-                let bytes = piece.len();
+                let bytes = weight(piece);
                 self.pass_on(key, seq, reply);
                 // Not only once something is sent: an answer may have to wait for its turn, and one to HEAD sends nothing.
                 if let (Some(window), Some(session)) = (ticket.window(), self.sessions.get_mut(key)) {
@@ -40,6 +46,12 @@ impl FrontEnd {
         } else {
             self.collect(id, reply, &ticket, now);
         }
+    }
+
+    /// To HEAD the head is the whole answer, and the stage works in vain.
+    fn end_at_head(&mut self, id: RequestId, ticket: &Ticket, now: Instant) {
+        self.transport.cancel(ticket, Reason::Answered);
+        self.reply(id, Reply::End, now);
     }
 
     fn pass_on(&mut self, key: usize, seq: u64, reply: Reply) {
@@ -64,7 +76,7 @@ impl FrontEnd {
                 let there = self.admission.get_mut(id);
                 let Some((_, body)) = there.and_then(|there| there.collected.as_mut()) else { return };
                 if let Some(window) = ticket.window() {
-                    window.arrived(piece.len(), 0);
+                    window.arrived(weight(&piece), 0);
                 }
                 body.extend_from_slice(&piece);
                 if body.len() > most {

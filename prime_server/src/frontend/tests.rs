@@ -13,7 +13,7 @@ use crate::balancer::{Options, WorkerId};
 use crate::http1::Piece;
 use crate::loopback::{Loopback, Place, loopback};
 use crate::transport::{LocalSource, LocalStage, Next, Source, Transport};
-use crate::{IntoResponse, Response};
+use crate::{Context, IntoResponse, Response};
 
 const STAGE: StageId = StageId(0);
 const PEER: Peer = Peer(7);
@@ -29,6 +29,8 @@ struct Network {
     room: HashMap<Peer, usize>,
     /// The largest message that was sent.
     largest: usize,
+    /// Connections that were closed and are still there.
+    closing: usize,
 }
 
 impl Network {
@@ -89,6 +91,10 @@ impl Listener for Scripted {
 
     fn lent(&self) -> Lent {
         Lent::default()
+    }
+
+    fn closing(&mut self) -> usize {
+        self.network().closing
     }
 
     fn close(&mut self, peer: Peer) -> Sent {
@@ -383,6 +389,56 @@ fn what_the_listener_still_has_counts_as_held() {
     scene.event("").front_end.lent.add(1001);
     scene.event(GET);
     assert_eq!(statuses(&scene.settle().sent()), ["503"]);
+}
+
+#[test]
+fn connections_that_are_about_to_close_count_too() {
+    let mut scene = Scene::new(Limits { connections: 2, ..Limits::default() });
+    scene.network.lock().unwrap().closing = 2;
+    scene.event("");
+    assert_eq!(statuses(&scene.settle().sent()), ["503"]);
+}
+
+#[test]
+fn an_answer_for_which_there_is_no_room_is_not_kept() {
+    let mut scene = Scene::new(Limits { held: 1000, ..Limits::default() });
+    scene.event("").event([GET, GET].concat());
+    scene.settle().takes(0);
+    scene.answer("x".repeat(SLICE)).answer("y".repeat(SLICE));
+    scene.takes(100);
+    scene.later(Duration::from_millis(100));
+    let sent = scene.sent();
+    assert_eq!(statuses(&sent), ["200", "503"], "the first was all there was");
+    assert!(!sent.contains('y') || sent.len() < SLICE + 1000);
+}
+
+#[test]
+fn small_pieces_count_for_what_holds_them_too() {
+    let take_answer = Duration::from_millis(1);
+    let mut scene = Scene::new(Limits { stream_buffer: 10_000, take_answer, ..Limits::default() });
+    scene.event("").event(GET);
+    let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
+    let sink = scene.transport.sink(&scene.front_end.settings.limits, 1);
+    let mut body = Context { sink: Some(Arc::new(sink)), ..job.context }.stream("");
+    let sent = (0..10_000).take_while(|_| body.send("x").is_ok()).count();
+    assert!((10..100).contains(&sent), "{sent} pieces before the front end takes one");
+}
+
+#[test]
+fn to_head_the_head_of_a_stream_is_the_whole_answer() {
+    let mut scene = Scene::new(Limits::default());
+    scene.event("").event(GET.replace("GET", "HEAD"));
+    let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
+    let sink = scene.transport.sink(&scene.front_end.settings.limits, 1);
+    let context = Context { sink: Some(Arc::new(sink)), ..job.context };
+    let mut body = context.stream("one");
+    scene.settle();
+    assert!(scene.sent().ends_with("\r\n\r\n"));
+    assert_eq!(body.send("two").map_err(|cancelled| cancelled.reason), Err(Reason::Answered));
+    assert_eq!(scene.front_end.admission.len(), 0);
+    scene.worker.done();
+    scene.event(GET);
+    assert_eq!(scene.settle().waiting(), 1, "the connection goes on");
 }
 
 #[test]

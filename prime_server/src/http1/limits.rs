@@ -16,7 +16,7 @@ use std::time::Duration;
 /// | limit | default | over it |
 /// |---|---|---|
 /// | [`target`](Self::target) | 8 KiB | 414, then close |
-/// | [`head`](Self::head) | 32 KiB and 100 headers | 431, then close; for trailers too |
+/// | [`head`](Self::head) | 32 KiB and 100 headers | 431, then close; for the bytes of trailers too |
 /// | [`body`](Self::body) | 2 MiB | 413, then close |
 /// | [`pipelined`](Self::pipelined) | 32 requests | more is kept unparsed, up to `unparsed` |
 /// | [`unparsed`](Self::unparsed) | 64 KiB | what was accepted is answered, then close |
@@ -24,12 +24,12 @@ use std::time::Duration;
 /// | [`requests`](Self::requests) | 1,000,000 | the last one is answered with `connection: close` |
 /// | [`connections`](Self::connections) | 10,000, or 64 less than the process may open files | 503, then close |
 /// | [`take_answer`](Self::take_answer) | 30 s | close |
-/// | [`stream_buffer`](Self::stream_buffer) | 256 KiB | the stage that streams waits, for up to `take_answer` |
+/// | [`stream_buffer`](Self::stream_buffer) | 256 KiB | the stage that streams waits, for up to `take_answer`; see [`BodyStream::send`](crate::BodyStream::send) |
 /// | [`stream_time`](Self::stream_time) | 1 h | the answer is cut short, then close |
 /// | [`head_time`](Self::head_time) | 10 s | 408, then close |
 /// | [`body_rate`](Self::body_rate) | 1 KiB a second, after the first 10 s | 408, then close |
 /// | [`idle_time`](Self::idle_time) | 60 s | close |
-/// | [`held`](Self::held) | 256 MiB | requests that are still arriving get 503, the newest first, as do those that arrive; then close |
+/// | [`held`](Self::held) | 256 MiB | requests that are still arriving get 503, the newest first, as do those that arrive, and answers of 4 KiB or more for which there is no room; then close |
 ///
 /// Fixed: 256 bytes for the line of a chunk's size (400); 32 clients above `connections` are told so at a time, others closed at
 /// once; who was refused may go on sending for 1 s, so that it can read why (RFC 9112, 9.6); half of a stage's workers may wait for

@@ -7,6 +7,9 @@ use bytes::{Buf, Bytes};
 /// From here on a copy costs more than a piece of its own.
 const SHARED: usize = 16 << 10;
 
+/// A slice of what is larger leaves as a copy: it could be all that is left of it, and would keep it in memory.
+const PINNED: usize = 64 << 10;
+
 /// Up to here a copy costs less than passing the buffer on, and an idle connection keeps the buffer.
 const COPIED: usize = 512;
 
@@ -14,10 +17,17 @@ const COPIED: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     /// What leaves first.
-    sealed: VecDeque<Bytes>,
+    sealed: VecDeque<Sealed>,
     /// What follows, and is still written to.
     open: Vec<u8>,
     sealed_len: usize,
+}
+
+#[derive(Debug)]
+struct Sealed {
+    left: Bytes,
+    /// It was too large to be kept for a slice of it.
+    is_large: bool,
 }
 
 /// What leaves next.
@@ -82,7 +92,10 @@ impl Output {
             self.seal();
         }
         match self.sealed.front() {
-            Some(first) => Piece::Shared(first.slice(..first.len().min(most))),
+            Some(Sealed { left, is_large }) => {
+                let slice = left.slice(..left.len().min(most));
+                Piece::Shared(if *is_large { Bytes::copy_from_slice(&slice) } else { slice })
+            }
             None => Piece::Copied(&self.open[..self.open.len().min(most)]),
         }
     }
@@ -96,9 +109,9 @@ impl Output {
             }
             return;
         };
-        first.advance(bytes);
+        first.left.advance(bytes);
         self.sealed_len -= bytes;
-        if first.is_empty() {
+        if first.left.is_empty() {
             self.sealed.pop_front();
         }
         if self.is_empty() {
@@ -127,7 +140,7 @@ impl Output {
 
     fn add_sealed(&mut self, bytes: Bytes) {
         self.sealed_len += bytes.len();
-        self.sealed.push_back(bytes);
+        self.sealed.push_back(Sealed { is_large: bytes.len() > PINNED, left: bytes });
     }
 }
 
@@ -190,6 +203,17 @@ mod tests {
             }
             prop_assert_eq!(output.take(), Vec::from(expected));
         }
+    }
+
+    #[test]
+    fn what_is_very_large_is_not_kept_for_a_slice_of_it() {
+        let (mut output, large) = (Output::default(), Bytes::from(vec![1; PINNED + 1]));
+        output.push(&large);
+        assert!(matches!(output.front(10), Piece::Shared(piece) if piece.as_ptr() != large.as_ptr()));
+        let lent = output.front(10).as_bytes().to_vec();
+        output.advance(10);
+        drop(output);
+        assert!(large.is_unique() && lent == [1; 10]);
     }
 
     #[test]

@@ -320,7 +320,7 @@ impl<L> Pipeline<L> {
     /// | `prime_stage_in_flight` | gauge | jobs that a worker runs |
     /// | `prime_stage_queue_delay_seconds` | histogram | how long jobs waited |
     /// | `prime_stage_run_seconds` | histogram | how long jobs ran |
-    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `answered_elsewhere` (by another part) |
+    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `answered_already` |
     pub fn metrics(mut self, path: impl Into<String>) -> Self {
         self.options.metrics = Some(path.into());
         self

@@ -20,6 +20,7 @@ use crate::ids::StageId;
 use crate::lifecycle::Caught;
 use crate::loopback::{Loopback, Note, loopback};
 use crate::metrics::Metrics;
+use crate::panics::log;
 use crate::transport::{Local, LocalStage};
 use crate::worker::Worker;
 
@@ -122,7 +123,7 @@ impl Running {
         // From here on an error drops `running`, which ends what has been started.
         running.start_workers(built, alive)?;
         running.announce_ready();
-        tracing::info!(pipeline = running.name, endpoint = running.endpoint, "serving");
+        log(|| tracing::info!(pipeline = running.name, endpoint = running.endpoint, "serving"));
         Ok(running)
     }
 

@@ -1,16 +1,16 @@
 //! Stages in this process: each queue is a [`Balancer`] behind a mutex, each idle worker a parked thread.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::places::{Places, Room};
 use super::{Envelope, Next, Rejected, Source, Transport};
 use crate::answers::worker_lost;
 use crate::balancer::{Balancer, Expired, Options, WorkerId};
-use crate::context::{Place, Reason, Sink, Ticket, Window};
+use crate::context::{Place, Reason, Sink, Ticket, weight};
 use crate::ids::{RequestId, StageId};
 use crate::loopback::{Loopback, Note};
 use crate::metrics::{Ended, StageMetrics};
@@ -267,27 +267,13 @@ pub(crate) struct LocalSink {
     /// How far a stage may be ahead of a client, in bytes, and how long it waits for one.
     buffer: usize,
     patience: Duration,
-    /// How many workers may wait for clients at one time, and how many do.
-    places: usize,
-    waiting: AtomicUsize,
+    places: Places,
 }
 
 impl LocalSink {
     pub(crate) fn new(loopback: Loopback, limits: &Limits, workers: usize) -> Self {
-        // At most half of the workers, or one client after another could take all of them.
-        let places = (workers / 2).max(1);
         let (buffer, patience) = (limits.stream_buffer, limits.take_answer);
-        Self { loopback, buffer, patience, places, waiting: AtomicUsize::new(0) }
-    }
-
-    fn wait(&self, window: &Window, bytes: usize, ticket: &Ticket) -> Result<(), Reason> {
-        let there = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let waited = match there < self.places {
-            true => window.reserve(bytes, self.buffer, self.patience, || ticket.cancelled()),
-            false => Err(Reason::SlowReader),
-        };
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        waited
+        Self { loopback, buffer, patience, places: Places::new(workers) }
     }
 }
 
@@ -296,11 +282,12 @@ impl Sink for LocalSink {
         self.loopback.send(Note::Reply(ticket.id, Reply::Head(head)));
     }
 
-    fn send(&self, ticket: &Ticket, piece: Bytes) -> Result<(), Reason> {
+    fn send(&self, ticket: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason> {
+        let bytes = weight(&piece);
         if let Some(window) = ticket.window()
-            && !window.try_reserve(piece.len(), self.buffer)
+            && !window.try_reserve(bytes, self.buffer)
         {
-            self.wait(window, piece.len(), ticket)?;
+            self.places.wait(ticket, Room { window, bytes, most: self.buffer, patience: self.patience })?;
         }
         self.loopback.send(Note::Reply(ticket.id, Reply::Chunk(piece)));
         Ok(())

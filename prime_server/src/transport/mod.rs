@@ -9,6 +9,7 @@ use crate::payload::Payload;
 use crate::response::Reply;
 
 mod local;
+mod places;
 
 pub(crate) use local::{Local, LocalSource, LocalStage};
 

@@ -194,8 +194,8 @@ fn a_part_that_runs_hears_that_another_has_answered() {
     let mut client = Client::connect(address);
     assert_eq!(client.get("/2").status, 409);
     eventually("the other part ends", || is_idle(&running));
-    assert_eq!(*heard.lock().unwrap(), Some("answered_elsewhere"));
-    let counted = ["stage=\"part\"", "reason=\"answered_elsewhere\""];
+    assert_eq!(*heard.lock().unwrap(), Some("answered_already"));
+    let counted = ["stage=\"part\"", "reason=\"answered_already\""];
     assert_eq!(client.get("/metrics").metric("prime_stage_outcomes_total", &counted), Some(1.0));
 }
 
