@@ -384,7 +384,9 @@ impl IntoResponse for TextError {
 pub struct ErrorResponse(Box<Response>);
 
 impl ErrorResponse {
-    pub(crate) fn into_inner(self) -> Response {
+    /// The answer: for tests that call a stage as a function.
+    #[must_use]
+    pub fn into_inner(self) -> Response {
         *self.0
     }
 }

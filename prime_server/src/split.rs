@@ -68,6 +68,15 @@ impl<M: Message> Split<M> {
     }
 }
 
+impl<M> IntoIterator for Split<M> {
+    type Item = M;
+    type IntoIter = std::vec::IntoIter<M>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.parts.into_iter()
+    }
+}
+
 impl<M: Message> FromIterator<M> for Split<M> {
     fn from_iter<I: IntoIterator<Item = M>>(parts: I) -> Self {
         Self { parts: parts.into_iter().collect() }
