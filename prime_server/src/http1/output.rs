@@ -10,8 +10,11 @@ const SHARED: usize = 16 << 10;
 /// A slice of what is larger leaves as a copy: it could be all that is left of it, and would keep it in memory.
 const PINNED: usize = 64 << 10;
 
-/// Up to here a copy costs less than passing the buffer on, and an idle connection keeps the buffer.
-const COPIED: usize = 512;
+/// Up to here a copy costs less than passing the buffer on.
+const COPIED: usize = 4 << 10;
+
+/// An idle connection keeps no larger buffer.
+const KEPT: usize = 512;
 
 /// See the [module's docs](self).
 #[derive(Debug, Default)]
@@ -104,7 +107,7 @@ impl Output {
     pub(crate) fn advance(&mut self, bytes: usize) {
         let Some(first) = self.sealed.front_mut() else {
             self.open.drain(..bytes);
-            if self.open.is_empty() && self.open.capacity() > COPIED {
+            if self.open.is_empty() && self.open.capacity() > KEPT {
                 self.open = Vec::new();
             }
             return;
@@ -232,7 +235,7 @@ mod tests {
         output.buffer().extend_from_slice(b"next");
         assert_eq!(output.open.as_ptr(), kept);
         output.advance(4);
-        output.buffer().reserve(COPIED + 1);
+        output.buffer().reserve(KEPT + 1);
         output.buffer().push(b'a');
         output.front(1);
         output.advance(1);
