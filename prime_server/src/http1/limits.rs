@@ -69,8 +69,8 @@ pub struct Limits {
     /// Open connections; at most 64 less than the files that the process may open (`ulimit -n`).
     pub connections: usize,
     /// Bytes held for all connections together: request bytes until their request is answered, answers until the kernel has
-    /// them, but for pieces of up to 4 KiB that ZeroMQ queues, at most 32 a connection. While more is held, a client that takes nothing of its answer
-    /// for 1 s is closed too.
+    /// them, but for pieces of up to 4 KiB that ZeroMQ queues, at most 32 a connection. While more is held, a client that takes
+    /// nothing of its answer for 1 s is closed too.
     pub held: usize,
 }
 

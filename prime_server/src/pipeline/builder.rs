@@ -1,23 +1,19 @@
 //! The fluent builder, whose type remembers what the last stage returns, so that stages whose types do not meet do not compile.
 
-use std::marker::PhantomData;
-use std::sync::Arc;
+mod states;
+
 use std::time::Duration;
 
 use http::Method;
 
-use super::built::{Built, Definition, Hops};
-use super::graph::{self, Entry, Leads};
-use crate::context::FOREVER;
-use crate::error::BoxError;
-use crate::frontend::{Cors, Door, Route, Settings};
+pub use self::states::{Complete, Constructed, Joined, Last, Nesting, NoStage, PartOf, Parts, Routed, Whole};
+use super::built::{Built, Definition};
+use super::graph::{Entry, Leads};
+use super::options::PipelineOptions;
+use crate::frontend::{Cors, Settings};
 use crate::http1::Limits;
 use crate::route::{Manner, Takes};
-use crate::runner::{RunnerFactory, Single};
-use crate::{
-    Construct, Feeds, Join, Message, Outcome, Request, RouteTo, Run, Splits, Stage, StageOptions, StartError, Step,
-    outcome,
-};
+use crate::{Construct, Feeds, Outcome, Request, RouteTo, Run, Splits, Stage, StartError, Step, outcome};
 
 /// A pipeline under construction: stages in the order in which a request passes them.
 ///
@@ -48,136 +44,6 @@ pub struct Pipeline<L = NoStage> {
     options: PipelineOptions,
     finished: Vec<Definition>,
     last: L,
-}
-
-struct PipelineOptions {
-    name: String,
-    routes: Vec<Entry>,
-    health: Option<String>,
-    metrics: Option<String>,
-    cors: Option<Cors>,
-    max_hops: u32,
-    max_parts: usize,
-    settings: Settings,
-}
-
-/// The state of a [`Pipeline`] that has no stage yet.
-#[derive(Debug)]
-pub struct NoStage;
-
-/// The state of a [`Pipeline`] whose last stage returns `Out`, and works on whole requests or on parts, by `Of`.
-pub struct Last<Out, Of = Whole> {
-    name: &'static str,
-    options: StageOptions,
-    takes: Takes,
-    #[allow(clippy::type_complexity, reason = "named, it would have to be explained in two places")]
-    finish: Box<dyn FnOnce(fn(Out) -> Step) -> RunnerFactory>,
-    returns: PhantomData<fn() -> (Out, Of)>,
-}
-
-/// A stage that works on whole requests.
-#[derive(Debug)]
-pub enum Whole {}
-
-/// A stage that works on parts of what `Of` says.
-#[derive(Debug)]
-pub struct PartOf<Of>(PhantomData<Of>);
-
-/// A stage that works on whatever its routes send there.
-#[derive(Debug)]
-pub enum Routed {}
-
-/// Where parts can be joined.
-#[diagnostic::on_unimplemented(
-    message = "there are no parts to join here",
-    label = "no `.split` comes before this `.join`",
-    note = "`.join` follows the stages that work on the parts, and `.split::<S>()` adds the first of these"
-)]
-pub trait Parts {}
-
-impl<Of> Parts for PartOf<Of> {}
-impl Parts for Routed {}
-
-/// What there is once parts are joined.
-pub trait Nesting {
-    /// What they are parts of.
-    type Outer: 'static;
-}
-
-impl<Of: 'static> Nesting for PartOf<Of> {
-    type Outer = Of;
-}
-
-impl Nesting for Routed {
-    type Outer = Routed;
-}
-
-impl Nesting for Whole {
-    type Outer = Whole;
-}
-
-/// Where a pipeline can end.
-#[diagnostic::on_unimplemented(
-    message = "the parts of a split are never joined",
-    label = "this ends with a stage that works on parts",
-    note = "add the stage that takes `Join<R>` with `.join::<S>()`, or with `.node::<S>()` where `#[derive(Routes)]` says who leads there"
-)]
-pub trait Complete {}
-
-impl Complete for Whole {}
-impl Complete for Routed {}
-
-/// What a constructor given to [`stage_from`](Pipeline::stage_from) may return: the stage, or a `Result` of it.
-///
-/// ```
-/// use prime_server::prelude::*;
-///
-/// struct Greeter { greeting: String }
-///
-/// #[stage]
-/// impl Greeter {
-///     fn run(&mut self, _: Request) -> String {
-///         self.greeting.clone()
-///     }
-/// }
-///
-/// let path = "Cargo.toml";
-/// let pipeline = Pipeline::new("greeter")
-///     .stage_from(move || std::fs::read_to_string(path).map(|greeting| Greeter { greeting }))
-///     .build()?;
-/// assert!(pipeline.test(Request::get("/"))?.status().is_success());
-/// # Ok::<(), StartError>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "a constructor returned `{Self}`, which is not a stage",
-    label = "neither a stage nor a `Result` of one",
-    note = "return the stage, or `Result<Stage, E>` where `E` is an error"
-)]
-pub trait Constructed {
-    /// The stage.
-    type Stage: Stage;
-
-    /// The stage, or why there is none.
-    ///
-    /// # Errors
-    /// The constructor's own.
-    fn constructed(self) -> Result<Self::Stage, StartError>;
-}
-
-impl<S: Stage> Constructed for S {
-    type Stage = S;
-
-    fn constructed(self) -> Result<S, StartError> {
-        Ok(self)
-    }
-}
-
-impl<S: Stage, E: Into<BoxError>> Constructed for Result<S, E> {
-    type Stage = S;
-
-    fn constructed(self) -> Result<S, StartError> {
-        self.map_err(StartError::construct::<S>)
-    }
 }
 
 impl Pipeline {
@@ -524,117 +390,4 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
         self.finished.push(self.last.finish(Leads::ByName(Out::ROUTES), Out::resolve));
         self.options.build(self.finished)
     }
-}
-
-/// What a stage takes that joins parts: a [`Join`].
-#[diagnostic::on_unimplemented(
-    message = "a stage that takes `{Self}` joins nothing",
-    label = "this stage takes `{Self}`",
-    note = "a stage that joins parts takes `Join<R>`, where `R` is what each part has come to"
-)]
-pub trait Joined {
-    /// What each part has come to.
-    type Part: Message;
-}
-
-impl<R: Message> Joined for Join<R> {
-    type Part = R;
-}
-
-impl<Out: 'static, Of> Last<Out, Of> {
-    fn new<S: Stage<Out = Out>>(make: impl Fn() -> Result<S, StartError> + Send + Sync + 'static) -> Self {
-        let make = Arc::new(make);
-        let finish = |resolve: fn(Out) -> Step| -> RunnerFactory {
-            Arc::new(move || Ok(Box::new(Single { stage: make()?, resolve })))
-        };
-        Self {
-            name: S::NAME,
-            options: S::DEFAULTS,
-            takes: Takes::of::<S::In>(),
-            finish: Box::new(finish),
-            returns: PhantomData,
-        }
-    }
-
-    fn finish(self, leads: Leads, resolve: fn(Out) -> Step) -> Definition {
-        let Self { name, options, takes, finish, .. } = self;
-        Definition { name, options, takes, leads, factory: finish(resolve), routes: Arc::default() }
-    }
-}
-
-/// The most workers of all stages together. Somewhat above, the threads' stacks use up what a process may map.
-const MAX_WORKERS: usize = 8192;
-
-/// The most stages: a job keeps track of those that it has passed in the bits of a word.
-const MAX_STAGES: usize = 64;
-
-impl PipelineOptions {
-    fn build(mut self, mut stages: Vec<Definition>) -> Result<Built, StartError> {
-        let pipeline = self.name.clone();
-        if stages.len() > MAX_STAGES {
-            return Err(StartError::TooManyStages { pipeline, stages: stages.len() });
-        }
-        for stage in &mut stages {
-            self.check_stage(stage)?;
-            stage.options.timeout = stage.options.timeout.map(|limit| limit.min(FOREVER));
-        }
-        let workers = stages.iter().map(|stage| stage.options.workers.unwrap_or(1)).fold(0, usize::saturating_add);
-        require(workers <= MAX_WORKERS, || format!("pipeline `{pipeline}`"), "it has more than 8192 workers")?;
-        for (at, stage) in stages.iter().enumerate() {
-            if stages[..at].iter().any(|before| before.name == stage.name) {
-                return Err(StartError::TwoStages { pipeline, stage: stage.name });
-            }
-        }
-        let settings = &mut self.settings;
-        let place = || format!("pipeline `{pipeline}`");
-        require(settings.max_in_flight > 0, place, "`max_in_flight` is 0, so that no request could be accepted")?;
-        require(
-            u32::try_from(settings.max_in_flight).is_ok(),
-            place,
-            "`max_in_flight` is more than 4294967295, the most that can be told apart",
-        )?;
-        require(!settings.deadline.is_zero(), place, "`deadline` is 0, so that no request could be answered in time")?;
-        settings.limits.check().or_else(|problem| require(false, place, problem))?;
-        settings.cors = self
-            .cors
-            .as_ref()
-            .map(Cors::build)
-            .transpose()
-            .or_else(|problem| require(false, place, &format!("`cors`: {problem}")).map(|()| None))?;
-        settings.limits.stream_time = settings.limits.stream_time.min(FOREVER);
-        settings.deadline = settings.deadline.min(FOREVER);
-        settings.drain_limit = settings.drain_limit.min(FOREVER);
-        require(self.max_parts > 0, place, "`max_parts` is 0, so that no request could be split")?;
-        let entries = graph::connect(&pipeline, &mut stages, &self.routes)?;
-        let routes: Vec<Route> = std::iter::zip(self.routes, &entries)
-            .map(|(Entry { method, pattern, .. }, to)| Route { method, pattern, to: *to })
-            .collect();
-        let door = Door::new(&routes, self.health.as_deref(), self.metrics.as_deref(), graph::FIRST)?;
-        let limits = Hops { max_hops: self.max_hops, max_parts: self.max_parts };
-        Ok(Built {
-            name: self.name,
-            stages,
-            door: Arc::new(door),
-            entries: routes,
-            hops: limits,
-            settings: self.settings,
-        })
-    }
-
-    fn check_stage(&self, stage: &Definition) -> Result<(), StartError> {
-        let place = || format!("stage `{}` of pipeline `{}`", stage.name, self.name);
-        require(stage.options.workers != Some(0), place, "`workers` is 0, so that no job would ever run")?;
-        let legal = !stage.name.is_empty() && !stage.name.contains(|c: char| c.is_control());
-        require(legal, place, "the name is empty or has a control character, which no thread or metric may bear")?;
-        let timeout = stage.options.timeout;
-        require(
-            timeout.is_none_or(|limit| !limit.is_zero()),
-            place,
-            "the timeout is 0, so that every job would be answered 504",
-        )
-    }
-}
-
-fn require(holds: bool, place: impl Fn() -> String, problem: &str) -> Result<(), StartError> {
-    if holds { Ok(()) } else { Err(StartError::Option { place: place(), problem: problem.to_owned() }) }
 }

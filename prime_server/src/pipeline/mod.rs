@@ -5,6 +5,7 @@ mod built;
 mod client;
 mod describe;
 mod graph;
+mod options;
 mod running;
 mod testing;
 

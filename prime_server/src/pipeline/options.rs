@@ -1,0 +1,97 @@
+//! What is set for a pipeline as a whole, and the checks that the compiler cannot make.
+
+use std::sync::Arc;
+
+use super::built::{Built, Definition, Hops};
+use super::graph::{self, Entry};
+use crate::StartError;
+use crate::context::FOREVER;
+use crate::frontend::{Cors, Door, Route, Settings};
+
+pub(super) struct PipelineOptions {
+    pub(super) name: String,
+    pub(super) routes: Vec<Entry>,
+    pub(super) health: Option<String>,
+    pub(super) metrics: Option<String>,
+    pub(super) cors: Option<Cors>,
+    pub(super) max_hops: u32,
+    pub(super) max_parts: usize,
+    pub(super) settings: Settings,
+}
+
+/// The most workers of all stages together. Somewhat above, the threads' stacks use up what a process may map.
+const MAX_WORKERS: usize = 8192;
+
+/// The most stages: a job keeps track of those that it has passed in the bits of a word.
+const MAX_STAGES: usize = 64;
+
+impl PipelineOptions {
+    pub(super) fn build(mut self, mut stages: Vec<Definition>) -> Result<Built, StartError> {
+        let pipeline = self.name.clone();
+        if stages.len() > MAX_STAGES {
+            return Err(StartError::TooManyStages { pipeline, stages: stages.len() });
+        }
+        for stage in &mut stages {
+            self.check_stage(stage)?;
+            stage.options.timeout = stage.options.timeout.map(|limit| limit.min(FOREVER));
+        }
+        let workers = stages.iter().map(|stage| stage.options.workers.unwrap_or(1)).fold(0, usize::saturating_add);
+        require(workers <= MAX_WORKERS, || format!("pipeline `{pipeline}`"), "it has more than 8192 workers")?;
+        for (at, stage) in stages.iter().enumerate() {
+            if stages[..at].iter().any(|before| before.name == stage.name) {
+                return Err(StartError::TwoStages { pipeline, stage: stage.name });
+            }
+        }
+        let settings = &mut self.settings;
+        let place = || format!("pipeline `{pipeline}`");
+        require(settings.max_in_flight > 0, place, "`max_in_flight` is 0, so that no request could be accepted")?;
+        require(
+            u32::try_from(settings.max_in_flight).is_ok(),
+            place,
+            "`max_in_flight` is more than 4294967295, the most that can be told apart",
+        )?;
+        require(!settings.deadline.is_zero(), place, "`deadline` is 0, so that no request could be answered in time")?;
+        settings.limits.check().or_else(|problem| require(false, place, problem))?;
+        settings.cors = self
+            .cors
+            .as_ref()
+            .map(Cors::build)
+            .transpose()
+            .or_else(|problem| require(false, place, &format!("`cors`: {problem}")).map(|()| None))?;
+        settings.limits.stream_time = settings.limits.stream_time.min(FOREVER);
+        settings.deadline = settings.deadline.min(FOREVER);
+        settings.drain_limit = settings.drain_limit.min(FOREVER);
+        require(self.max_parts > 0, place, "`max_parts` is 0, so that no request could be split")?;
+        let entries = graph::connect(&pipeline, &mut stages, &self.routes)?;
+        let routes: Vec<Route> = std::iter::zip(self.routes, &entries)
+            .map(|(Entry { method, pattern, .. }, to)| Route { method, pattern, to: *to })
+            .collect();
+        let door = Door::new(&routes, self.health.as_deref(), self.metrics.as_deref(), graph::FIRST)?;
+        let limits = Hops { max_hops: self.max_hops, max_parts: self.max_parts };
+        Ok(Built {
+            name: self.name,
+            stages,
+            door: Arc::new(door),
+            entries: routes,
+            hops: limits,
+            settings: self.settings,
+        })
+    }
+
+    fn check_stage(&self, stage: &Definition) -> Result<(), StartError> {
+        let place = || format!("stage `{}` of pipeline `{}`", stage.name, self.name);
+        require(stage.options.workers != Some(0), place, "`workers` is 0, so that no job would ever run")?;
+        let legal = !stage.name.is_empty() && !stage.name.contains(|c: char| c.is_control());
+        require(legal, place, "the name is empty or has a control character, which no thread or metric may bear")?;
+        let timeout = stage.options.timeout;
+        require(
+            timeout.is_none_or(|limit| !limit.is_zero()),
+            place,
+            "the timeout is 0, so that every job would be answered 504",
+        )
+    }
+}
+
+fn require(holds: bool, place: impl Fn() -> String, problem: &str) -> Result<(), StartError> {
+    if holds { Ok(()) } else { Err(StartError::Option { place: place(), problem: problem.to_owned() }) }
+}
