@@ -311,7 +311,7 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
         self.chained(Manner::Split, outcome::split::<InOf<C>, Out>, last)
     }
 
-    /// Adds a stage that takes what all the parts have come to, a [`Join`]: one job, when the last of them is there.
+    /// Adds a stage that takes what all the parts have come to, a [`Join`](crate::Join): one job, when the last of them is there.
     pub fn join<S>(self) -> Pipeline<Last<S::Out, Of::Outer>>
     where
         S: Construct,

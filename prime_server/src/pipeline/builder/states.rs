@@ -10,11 +10,11 @@ use crate::route::Takes;
 use crate::runner::{RunnerFactory, Single};
 use crate::{Join, Message, Stage, StageOptions, StartError, Step};
 
-/// The state of a [`Pipeline`] that has no stage yet.
+/// The state of a [`Pipeline`](crate::Pipeline) that has no stage yet.
 #[derive(Debug)]
 pub struct NoStage;
 
-/// The state of a [`Pipeline`] whose last stage returns `Out`, and works on whole requests or on parts, by `Of`.
+/// The state of a [`Pipeline`](crate::Pipeline) whose last stage returns `Out`, and works on whole requests or on parts, by `Of`.
 pub struct Last<Out, Of = Whole> {
     pub(super) name: &'static str,
     pub(super) options: StageOptions,
@@ -76,7 +76,7 @@ pub trait Complete {}
 impl Complete for Whole {}
 impl Complete for Routed {}
 
-/// What a constructor given to [`stage_from`](Pipeline::stage_from) may return: the stage, or a `Result` of it.
+/// What a constructor given to [`stage_from`](crate::Pipeline::stage_from) may return: the stage, or a `Result` of it.
 ///
 /// ```
 /// use prime_server::prelude::*;
