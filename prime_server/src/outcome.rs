@@ -65,7 +65,8 @@ impl<M> Flow<M> {
     message = "`{Self}` cannot feed a stage that takes `{In}`",
     label = "this stage takes `{In}`, and is fed `{Self}`",
     note = "the first stage of a pipeline is fed `Request`, each other one what the stage before it returns",
-    note = "what feeds this stage is `{In}`, `Result<{In}, E>` where `E: IntoResponse`, or `Flow<{In}>`"
+    note = "what feeds this stage is `{In}`, a `Result` of it whose error answers, or a `Flow` of it",
+    note = "the stage after one that returns a `Split` is added with `.split::<S>()`, and one that `#[derive(Routes)]` leads to with `.node::<S>()`"
 )]
 pub trait Feeds<In: Message> {
     /// Sorts the value: forward or answer.
@@ -185,9 +186,9 @@ fn as_error<E: IntoResponse>(error: E) -> Response {
 /// What a stage may return when its parts go to a stage that takes `In`, by [`.split`](crate::Pipeline::split): a
 /// [`Split<In>`](Split), a `Result` of one whose error answers, or a [`Flow`] of one.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be split for a stage that takes `{In}`",
+    message = "`{Self}` is no `Split`, and this stage takes its parts",
     label = "this stage takes `{In}`, and the stage before it returns `{Self}`",
-    note = "what is split for this stage is `Split<{In}>`, `Result<Split<{In}>, E>` where `E: IntoResponse`, or `Flow<Split<{In}>>`"
+    note = "what is split for this stage is a `Split<{In}>`, a `Result` of it whose error answers, or a `Flow` of it"
 )]
 pub trait Splits<In: Message> {
     /// Sorts the value: split or answer.

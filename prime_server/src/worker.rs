@@ -195,11 +195,13 @@ impl Worker {
 
     /// The answer's last piece has been sent.
     fn streamed(&self, context: &Context) {
+        if context.part.is_some() {
+            return self.fail(context, "a part of a request streams, and only the stage that joins the parts can");
+        }
         if context.ticket.window().is_none() {
             return self.fail(context, "a stage returned the stream of another request");
         }
         self.metrics.ended(context.ticket.cancelled().map_or(Ended::Answered, Ended::Cancelled));
-        self.cancel_others(context);
         self.transport.reply(context.ticket.id, Reply::End);
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Refinement {
     /// The trapezoidal sum of [`Polynomial::size_at`], to which the rounding errors are in proportion. That function is convex, so that
     /// this is never too small.
     size: f64,
+    /// The last round changed next to nothing.
+    is_steady: bool,
 }
 
 /// The answer.
@@ -74,7 +76,7 @@ impl Refinement {
         // Each value is scaled before they are added, so that only what is too large itself overflows.
         let trapezoid = half * polynomial.at(from) + half * polynomial.at(to);
         let size = half * polynomial.size_at(from) + half * polynomial.size_at(to);
-        Self { polynomial, from, to, rounds: 0, row: vec![trapezoid], size }
+        Self { polynomial, from, to, rounds: 0, row: vec![trapezoid], size, is_steady: false }
     }
 
     /// Halves the panels.
@@ -113,15 +115,19 @@ impl Refinement {
 /// Refines once.
 #[stage(idempotent)]
 pub(crate) fn refine(before: Refinement) -> Result<Next, Refusal> {
-    let refined = before.refined();
+    let mut refined = before.refined();
     let (integral, rounds) = (refined.best(), refined.rounds);
     let error = (integral - before.best()).abs() + refined.rounding();
     if !integral.is_finite() || !error.is_finite() {
         return Err(Refusal::overflow());
     }
-    // At as many points as it has zeros a polynomial can seem to be none.
-    let is_seen = 1_usize << rounds >= refined.polynomial.degree();
-    let converged = is_seen && error <= TOLERANCE * integral.abs().max(1.0);
+    let degree = refined.polynomial.degree();
+    // Up to this degree the result is exact but for rounding. Above it, two estimates can agree by chance, and at as many points as it
+    // has zeros a polynomial can seem to be none.
+    let is_exact = degree <= 2 * rounds as usize + 1;
+    let is_seen = before.is_steady && 1_usize << rounds >= degree;
+    refined.is_steady = error <= TOLERANCE * integral.abs().max(1.0);
+    let converged = refined.is_steady && (is_exact || is_seen);
     if converged || rounds >= MAX_ROUNDS {
         return Ok(Next::Done(Json(Integral { integral, error, rounds, converged })));
     }

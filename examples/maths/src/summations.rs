@@ -69,7 +69,8 @@ fn divided(polynomial: &Polynomial, from: i64, to: i64) -> Split<Part> {
     (0..parts).map(part).collect()
 }
 
-/// Sums one part. Whole numbers that no double can hold are rounded to the nearest.
+/// Sums one part. Whole numbers that no double can hold are rounded to the nearest, and so is each value of the polynomial: where its
+/// terms all but cancel, as those of (x - 1e8)² do near 1e8, what is left of a value may be rounding.
 #[stage(idempotent)]
 pub(crate) fn sum(Part { polynomial, from, terms }: Part, cx: &Context) -> Result<Sum, ErrorResponse> {
     let stride = (CHECK_EVERY / (polynomial.degree() as u64 + 1)).max(1);

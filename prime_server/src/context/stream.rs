@@ -50,10 +50,13 @@ impl Context {
     /// response, a body is the first piece.
     ///
     /// The deadline covers the time up to here; from here on [`Limits::stream_time`](crate::Limits::stream_time) does. There is
-    /// one stream to a request: of a second one, all pieces belong to the first.
+    /// one stream to a request: of a second one, all pieces belong to the first. A part of a [`Split`](crate::Split) has none: what it
+    /// sends goes nowhere, and the request is answered 500; the stage that joins the parts can stream.
     pub fn stream(&self, head: impl IntoHead) -> BodyStream {
         let (parts, body) = head.into_head().into_parts();
-        let mut stream = BodyStream { ticket: Arc::clone(&self.ticket), sink: self.sink.clone() };
+        // A part of a request must not begin an answer that others would go on with.
+        let sink = self.sink.clone().filter(|_| self.part.is_none());
+        let mut stream = BodyStream { ticket: Arc::clone(&self.ticket), sink };
         if let Some(sink) = &stream.sink
             && self.ticket.window.set(Window::default()).is_ok()
         {

@@ -225,6 +225,8 @@ impl<L> Pipeline<L> {
     }
 
     /// The most parts of one [`Split`](crate::Split); of more, the request is answered 500 and the log says why. Default: 4096.
+    /// Each part that waits takes some 200 bytes and what its message holds; up to [`max_in_flight`](Self::max_in_flight) requests may
+    /// have as many each.
     pub fn max_parts(mut self, parts: usize) -> Self {
         self.options.max_parts = parts;
         self

@@ -19,6 +19,34 @@ fn split(request: Request) -> Result<Split<Number>, StatusCode> {
     Ok((0..parts).map(Number).collect())
 }
 
+#[derive(Routes)]
+enum Streams {
+    #[to(total)]
+    Part(Number),
+    Streamed(Streamed),
+}
+
+#[stage(workers = 2)]
+fn streams(Number(n): Number, cx: &Context) -> Result<Streams, Cancelled> {
+    if cx.head().path() == "/2" {
+        return Ok(Streams::Part(Number(n)));
+    }
+    let mut body = cx.stream("begun");
+    body.send("and gone on")?;
+    Ok(Streams::Streamed(body.finish()))
+}
+
+#[test]
+fn parts_cannot_stream() {
+    let pipeline = Pipeline::new("p").stage::<split>().split::<streams>().node::<total>().build().unwrap();
+    let (running, address) = start(&pipeline);
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/3").status, 500);
+    assert_eq!(client.get("/2").text(), "0 1", "the connection goes on");
+    assert_eq!(pipeline.test(Request::get("/3")).unwrap().status(), 500);
+    eventually("all is over", || is_idle(&running));
+}
+
 /// What works on parts, and calls a closure.
 #[derive(Stage)]
 #[stage(name = "part")]
