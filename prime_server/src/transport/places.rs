@@ -195,16 +195,15 @@ mod tests {
     #[test]
     fn whose_client_takes_something_may_wait_above_the_half_for_nothing() {
         let places = Places::new(2);
-        places.lock().credit = Duration::ZERO;
         let (first, second) = (full(), full());
         thread::scope(|scope| {
             let in_place = scope.spawn(|| wait(&places, &first));
             until(|| waiting(&places) == 1);
             let above = scope.spawn(|| wait(&places, &second));
             until(|| waiting(&places) == 2);
-            // It takes a little now and then, though never enough.
+            // It takes a little now and then, though never enough, and for longer than there is credit.
             let begun = Instant::now();
-            while begun.elapsed() < 4 * LOOK {
+            while begun.elapsed() < 2 * CREDIT {
                 for unsent in [ROOM + 1, ROOM] {
                     second.window().unwrap().keeps(unsent);
                 }
