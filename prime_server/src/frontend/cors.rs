@@ -145,9 +145,10 @@ impl CrossOrigin {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allowed.unwrap_or(method).clone());
-        let names = self.headers.as_ref().or_else(|| asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS));
-        if let Some(names) = names {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+        // A list may come in several lines, and go in as many (RFC 9110, 5.3).
+        let all = self.headers.is_none().then(|| asked.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS));
+        for names in self.headers.iter().chain(all.iter().flatten()) {
+            headers.append(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
         }
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
         headers.append(

@@ -51,6 +51,10 @@ fn a_preflight_is_answered_at_the_door() {
     assert_eq!(answer.header("access-control-allow-methods"), Some("GET, HEAD, OPTIONS, PUT"));
     assert_eq!(answer.header("access-control-allow-headers"), Some("content-type, x-key"));
     assert_eq!(answer.header("access-control-max-age"), Some("3600"));
+    let more = "Access-Control-Request-Headers: x-other\r\n";
+    let answer = ask(&routed(Some(Cors::any())), "OPTIONS", "/a", &format!("{PAGE}{asks}{more}"));
+    let lines = answer.headers.iter().filter(|(name, _)| name == "access-control-allow-headers");
+    assert_eq!(lines.map(|(_, names)| names.as_str()).collect::<Vec<_>>(), ["content-type, x-key", "x-other"]);
 
     let cors = Cors::origins(["https://maps.example"]).headers(["content-type"]).max_age(Duration::from_secs(5));
     let answer = ask(&routed(Some(cors.clone())), "OPTIONS", "/b", &format!("{PAGE}{asks}"));
