@@ -217,6 +217,21 @@ impl Context {
         Self { deadline: ticket.deadline, ticket, attempt: 1, hops: 0, passed: 0, part: None, sink: None }
     }
 
+    /// The same request, one stage further.
+    pub(crate) fn hop(self) -> Self {
+        Self { hops: self.hops + 1, attempt: 1, ..self }
+    }
+
+    /// A part of the request, where its fork begins: whatever stages another part has passed.
+    pub(crate) fn of_part(&self, part: Box<Part>) -> Self {
+        Self { hops: part.fork().hops(), part: Some(part), ..self.clone() }
+    }
+
+    /// What was split, together again.
+    pub(crate) fn of_whole(self, outer: Option<Box<Part>>, hops: u32) -> Self {
+        Self { part: outer, hops, ..self }
+    }
+
     /// A context for unit tests that call a stage as a function: a `GET /`, a minute left, never cancelled.
     #[must_use]
     pub fn test() -> Self {

@@ -158,9 +158,13 @@ impl Worker {
     }
 
     fn send(&self, context: Context, route: usize, payload: Payload, now: Instant) {
-        let Some((next, context)) = self.next_hop(context, route) else { return };
-        let job = Envelope::new(context, payload, now);
-        match self.transport.dispatch(next, job, now) {
+        if let Some((next, context)) = self.next_hop(context, route) {
+            self.forward(next, context, payload, now);
+        }
+    }
+
+    fn forward(&self, next: StageId, context: Context, payload: Payload, now: Instant) {
+        match self.transport.dispatch(next, Envelope::new(context, payload, now), now) {
             Ok(()) => self.metrics.ended(Ended::Forwarded),
             Err(rejected) => self.rejected(rejected),
         }
@@ -176,7 +180,7 @@ impl Worker {
             self.fail(&context, "an outcome names a route that its stage does not have");
             return None;
         };
-        Some((*next, Context { hops: context.hops + 1, attempt: 1, ..context }))
+        Some((*next, context.hop()))
     }
 
     fn rejected(&self, rejected: Rejected) {
@@ -215,8 +219,7 @@ impl Worker {
         let Some((next, mut context)) = self.next_hop(context, route) else { return };
         let fork = Fork::new(context.part.take(), next, context.hops, parts);
         let first = std::iter::from_fn(|| fork.next_part()).take(self.transport.stages()[next.index()].workers());
-        let jobs =
-            first.map(|(part, payload)| Envelope::new(Context { part: Some(part), ..context.clone() }, payload, now));
+        let jobs = first.map(|(part, payload)| Envelope::new(context.of_part(part), payload, now));
         let refused = self.transport.dispatch_all(next, jobs, now);
         if refused.is_empty() {
             self.metrics.ended(Ended::Forwarded);
@@ -235,22 +238,15 @@ impl Worker {
         }
         let fork = place.fork();
         if let Some(whole) = place.join(part, context.hops) {
-            context = Context { part: whole.outer, hops: whole.hops, ..context };
+            let context = context.of_whole(whole.outer, whole.hops);
             return match gather(whole.parts) {
-                Ok(payload) => match self.transport.dispatch(next, Envelope::new(context, payload, now), now) {
-                    Ok(()) => self.metrics.ended(Ended::Forwarded),
-                    Err(rejected) => self.rejected(rejected),
-                },
+                Ok(payload) => self.forward(next, context, payload, now),
                 Err(error) => self.fail(&context, &format!("the parts of a split could not be read: {error}")),
             };
         }
-        self.metrics.ended(Ended::Forwarded);
-        if let Some((part, payload)) = fork.next_part() {
-            // A part begins where its fork does, whatever stages the one before it has passed.
-            let context = Context { part: Some(part), hops: fork.hops(), ..context };
-            if let Err(rejected) = self.transport.dispatch(fork.stage(), Envelope::new(context, payload, now), now) {
-                self.rejected(rejected);
-            }
+        match fork.next_part() {
+            Some((part, payload)) => self.forward(fork.stage(), context.of_part(part), payload, now),
+            None => self.metrics.ended(Ended::Forwarded),
         }
     }
 

@@ -12,7 +12,7 @@ use super::graph::{Entry, Leads};
 use super::options::PipelineOptions;
 use crate::frontend::{Cors, Settings};
 use crate::http1::Limits;
-use crate::route::{Manner, Takes};
+use crate::route::Manner;
 use crate::{Construct, Feeds, Outcome, Request, RouteTo, Run, Splits, Stage, StartError, Step, outcome};
 
 /// A pipeline under construction: stages in the order in which a request passes them.
@@ -163,7 +163,7 @@ impl<L> Pipeline<L> {
     where
         Request: Feeds<S::In>,
     {
-        let to = Some(RouteTo { stage: S::NAME, manner: Manner::Whole, takes: Takes::of::<S::In>() });
+        let to = Some(RouteTo::stage::<S, S::In>());
         self.options.routes.push(Entry { method, pattern: path.into(), to });
         self
     }

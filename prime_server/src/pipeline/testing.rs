@@ -52,8 +52,7 @@ pub(super) fn run(built: &Built, entry: StageId, request: Request) -> Result<Res
             return Ok(too_many_hops());
         }
         let Some(next) = definition.routes.get(route) else { return Ok(failed()) };
-        let context = Context { hops: context.hops + 1, ..context };
-        match follow(step, *next, context, built.hops.max_parts) {
+        match follow(step, *next, context.hop(), built.hops.max_parts) {
             Some(jobs) => waiting.extend(jobs.into_iter().rev()),
             None => return Ok(failed()),
         }
@@ -71,18 +70,13 @@ fn follow(step: Step, stage: StageId, mut context: Context, max_parts: usize) ->
             }
             let fork = Fork::new(context.part.take(), stage, context.hops, parts);
             let parts = std::iter::from_fn(|| fork.next_part());
-            let job = |(part, payload)| {
-                let context = Context { part: Some(part), ..context.clone() };
-                Waiting { stage, context, payload }
-            };
-            Some(parts.map(job).collect())
+            Some(parts.map(|(part, payload)| Waiting { stage, context: context.of_part(part), payload }).collect())
         }
         Step::Join { part, gather, .. } => {
             let place = context.part.take()?;
             let Some(whole) = place.join(part, context.hops) else { return Some(Vec::new()) };
             let payload = gather(whole.parts).ok()?;
-            context = Context { part: whole.outer, hops: whole.hops, ..context };
-            Some(vec![Waiting { stage, context, payload }])
+            Some(vec![Waiting { stage, context: context.of_whole(whole.outer, whole.hops), payload }])
         }
         Step::Answer(_) | Step::Streamed(_) => None,
     }

@@ -1,16 +1,10 @@
 //! What a crowd of connections leaves behind. Alone in its process, since it reads how large that is.
 
-use std::fs;
-
 use prime_server::prelude::*;
-use support::{Client, eventually, first, start};
+use support::{Client, eventually, first, resident, start};
 
 #[test]
 fn the_memory_of_a_crowd_is_given_back() {
-    let resident = || {
-        let pages = fs::read_to_string("/proc/self/statm").unwrap();
-        pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * rustix::param::page_size()
-    };
     let stage = |request: Request, _: &Context| request.body().clone();
     let (_running, address) = start(&Pipeline::new("crowd").stage_from(first(stage)).workers(2).build().unwrap());
     let mut control = Client::connect(address);

@@ -1,16 +1,10 @@
 //! What a client makes the server hold that does not read its answers. Alone in its process, since it reads how large that is.
 
-use std::fs;
-
 use prime_server::prelude::*;
-use support::{Client, eventually, first, start};
+use support::{Client, eventually, first, resident, start};
 
 #[test]
 fn unread_answers_take_no_more_than_their_limits() {
-    let resident = || {
-        let pages = fs::read_to_string("/proc/self/statm").unwrap();
-        pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * rustix::param::page_size()
-    };
     static BODY: [u8; 64 << 10] = [b'x'; 64 << 10];
     let stage = |_: Request, _: &Context| BODY.as_slice();
     let (running, address) = start(&Pipeline::new("unread").stage_from(first(stage)).workers(2).build().unwrap());

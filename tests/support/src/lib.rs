@@ -39,3 +39,14 @@ pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// This process's resident memory, in bytes.
+///
+/// # Panics
+/// Where there is no `/proc`.
+#[must_use]
+pub fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("this is Linux");
+    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("the second number");
+    pages * rustix::param::page_size()
+}

@@ -173,7 +173,7 @@ pub(crate) const ALL: [Scenario; 22] = [
         name: "crowd",
         about: "what each of 3,000 idle connections takes",
         rounds: 1,
-        contest: hostile::idle_crowd::contest,
+        contest: hostile::crowd::contest,
     },
     Scenario {
         name: "noise",
@@ -185,7 +185,7 @@ pub(crate) const ALL: [Scenario; 22] = [
         name: "few-files",
         about: "512 connections to a server that may open 256 files",
         rounds: 1,
-        contest: hostile::descriptors::contest,
+        contest: hostile::few_files::contest,
     },
 ];
 

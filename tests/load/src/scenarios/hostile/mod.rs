@@ -1,7 +1,7 @@
 //! Clients that mean no good, beside a control client that asks for one cheap answer after the other and must get every one.
 
-pub(super) mod descriptors;
-pub(super) mod idle_crowd;
+pub(super) mod crowd;
+pub(super) mod few_files;
 pub(super) mod noise;
 pub(super) mod slow_heads;
 pub(super) mod slow_readers;
@@ -25,7 +25,7 @@ use crate::response;
 use crate::sample::{Metric, Sample, latencies, quantile, record};
 use crate::server::Running;
 
-/// How many files the server may open in [`descriptors`].
+/// How many files the server may open in [`few_files`].
 pub(crate) const FEW_FILES: u64 = 256;
 
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -39,7 +39,12 @@ const LOOK: Duration = Duration::from_millis(20);
 const UNHARMED: Requirement =
     Requirement { of: OURS, metric: Metric::TimesQuiet, bound: Bound::AtMost(2.0), against: None };
 
-fn under(kind: Kind, attack: fn(&Running) -> Result<Sample>, requirements: Vec<Requirement>, note: &str) -> Contest {
+fn contest_of(
+    kind: Kind,
+    attack: fn(&Running) -> Result<Sample>,
+    requirements: Vec<Requirement>,
+    note: &str,
+) -> Contest {
     Contest {
         contestants: vec![ours(OURS, kind, Attack(attack))],
         yardstick: None,

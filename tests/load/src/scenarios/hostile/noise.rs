@@ -10,7 +10,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::net::sockopt::set_socket_linger;
 
-use super::{growth_mib, under, until};
+use super::{contest_of, growth_mib, until};
 use crate::contest::Contest;
 use crate::judge::{Bound, Requirement};
 use crate::ours::Kind;
@@ -35,7 +35,7 @@ pub(crate) fn contest(_settings: &Settings) -> Result<Contest> {
     let left = Requirement::figure(OURS, Metric::DescriptorsLeft, Bound::AtMost(0.0));
     let note = "each round: 3,000 connections with random bytes, 5,000 with a mutated request, 3,000 reset at once, 1,000 with \
                 half a body; growth: from after the second round to after the fifth";
-    Ok(under(Kind::Attacked, attack, vec![growth, left], note))
+    Ok(contest_of(Kind::Attacked, attack, vec![growth, left], note))
 }
 
 fn attack(server: &Running) -> Result<Sample> {

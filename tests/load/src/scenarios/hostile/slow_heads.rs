@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Found, LOOK, UNHARMED, attacker, look, under};
+use super::{Found, LOOK, UNHARMED, attacker, contest_of, look};
 use crate::contest::Contest;
 use crate::judge::{Bound, Requirement};
 use crate::ours::Kind;
@@ -25,7 +25,7 @@ const EARLY: Duration = Duration::from_millis(50);
 pub(crate) fn contest(_settings: &Settings) -> Result<Contest> {
     let on_time = Requirement::figure(OURS, Metric::LatenessP99Millis, Bound::AtMost(1_000.0));
     let note = "each connection is replaced when it is closed; lateness: of the 408, after the head time of 10 s";
-    Ok(under(Kind::Attacked, attack, vec![UNHARMED, on_time], note))
+    Ok(contest_of(Kind::Attacked, attack, vec![UNHARMED, on_time], note))
 }
 
 struct Slow {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
-use super::{Found, UNHARMED, attacker, look, under};
+use super::{Found, UNHARMED, attacker, contest_of, look};
 use crate::contest::Contest;
 use crate::ours::Kind;
 use crate::response;
@@ -22,7 +22,7 @@ const EACH: Duration = Duration::from_secs(1);
 
 pub(crate) fn contest(_settings: &Settings) -> Result<Contest> {
     let note = "for 30 s; a reader that is cut off asks again";
-    Ok(under(Kind::Attacked, attack, vec![UNHARMED], note))
+    Ok(contest_of(Kind::Attacked, attack, vec![UNHARMED], note))
 }
 
 fn attack(server: &Running) -> Result<Sample> {

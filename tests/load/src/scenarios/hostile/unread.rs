@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{LOOK, PATIENCE, UNHARMED, attacker, growth_mib, under, until};
+use super::{LOOK, PATIENCE, UNHARMED, attacker, contest_of, growth_mib, until};
 use crate::client::Client;
 use crate::contest::Contest;
 use crate::judge::{Bound, Requirement};
@@ -29,12 +29,12 @@ pub(crate) fn large(_settings: &Settings) -> Result<Contest> {
     // The default of take_answer, and the two seconds that it takes the kernel and the front end to come to act on it.
     let freed = Requirement::figure(OURS, Metric::FreedSeconds, Bound::AtMost(32.0));
     let note = "growth: the most that was seen; freed: from the last request to when the descriptor is closed";
-    Ok(under(Kind::Attacked, attack_large, vec![UNHARMED, GROWTH, freed], note))
+    Ok(contest_of(Kind::Attacked, attack_large, vec![UNHARMED, GROWTH, freed], note))
 }
 
 pub(crate) fn small(_settings: &Settings) -> Result<Contest> {
     let note = "sent on as many connections as it takes, none of which is closed by the client";
-    Ok(under(Kind::Attacked, attack_small, vec![UNHARMED, GROWTH], note))
+    Ok(contest_of(Kind::Attacked, attack_small, vec![UNHARMED, GROWTH], note))
 }
 
 fn attack_large(server: &Running) -> Result<Sample> {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{growth_mib, under, until};
+use super::{contest_of, growth_mib, until};
 use crate::contest::Contest;
 use crate::generator::Generator;
 use crate::generator::closed::{self, Until};
@@ -18,7 +18,7 @@ const CONNECTIONS: usize = 3_000;
 pub(crate) fn contest(_settings: &Settings) -> Result<Contest> {
     let each = Requirement::figure(OURS, Metric::KibEach, Bound::AtMost(24.0));
     let note = "each is asked once after they have been counted, and answered";
-    Ok(under(Kind::Attacked, attack, vec![each], note))
+    Ok(contest_of(Kind::Attacked, attack, vec![each], note))
 }
 
 fn attack(server: &Running) -> Result<Sample> {
