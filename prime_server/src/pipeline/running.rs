@@ -280,3 +280,33 @@ fn short(stage: &str) -> &str {
 fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {
     StartError::System { doing, source: source.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+
+    #[derive(Default)]
+    struct Hello;
+
+    impl Stage for Hello {
+        const NAME: &'static str = "hello";
+    }
+
+    impl Run for Hello {
+        type In = Request;
+        type Out = &'static str;
+
+        fn run(&mut self, _: Request, _: &Context) -> &'static str {
+            "hello\n"
+        }
+    }
+
+    #[test]
+    fn a_log_that_panics_stops_no_start() {
+        let full = || -> std::io::Sink { panic!("the disk is full") };
+        let subscriber = tracing_subscriber::fmt().with_writer(full).finish();
+        let pipeline = Pipeline::new("hello").stage::<Hello>().build().unwrap();
+        let running = tracing::subscriber::with_default(subscriber, || pipeline.start("tcp://127.0.0.1:0")).unwrap();
+        assert_eq!(running.client().call(Request::get("/")).unwrap().body().as_bytes(), b"hello\n");
+    }
+}
