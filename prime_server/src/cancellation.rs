@@ -30,6 +30,11 @@ impl Cancellation {
         let _ = self.reason.compare_exchange(0, reason, Ordering::Relaxed, Ordering::Relaxed);
         // Orders the flag before the look at the place; pairs with the fence in `queued_at`.
         fence(Ordering::SeqCst);
+        self.place()
+    }
+
+    /// Where the job waited last, if it ever did.
+    pub(crate) fn place(&self) -> Option<u64> {
         match self.place.load(Ordering::Relaxed) {
             NOWHERE => None,
             place => Some(place),

@@ -11,7 +11,7 @@ pub use self::stream::{BodyStream, IntoHead, Streamed};
 pub(crate) use self::stream::{Collected, Sink, Window, weight};
 use crate::answers::timed_out;
 use crate::cancellation::Cancellation;
-use crate::fork::Part;
+use crate::fork::{Fork, Part};
 use crate::head::Head;
 use crate::ids::{RequestId, StageId};
 use crate::{IntoResponse, Response};
@@ -66,7 +66,7 @@ impl Reason {
         }
     }
 
-    const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Reason::Disconnected => 1,
             Reason::TimedOut => 2,
@@ -76,7 +76,7 @@ impl Reason {
         }
     }
 
-    fn from_code(code: u8) -> Option<Reason> {
+    pub(crate) fn from_code(code: u8) -> Option<Reason> {
         Reason::ALL.into_iter().find(|reason| reason.code() == code)
     }
 }
@@ -116,6 +116,8 @@ impl IntoResponse for Cancelled {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) id: RequestId,
+    /// Its id where the client is, for people.
+    name: RequestId,
     pub(crate) head: Arc<Head>,
     pub(crate) deadline: Instant,
     cancellation: Cancellation,
@@ -125,7 +127,17 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(id: RequestId, head: Arc<Head>, deadline: Instant) -> Arc<Self> {
-        Arc::new(Self { id, head, deadline, cancellation: Cancellation::new(), window: OnceLock::new() })
+        Self::named(id, id, head, deadline)
+    }
+
+    /// Of a request that another process knows by another name.
+    pub(crate) fn named(id: RequestId, name: RequestId, head: Arc<Head>, deadline: Instant) -> Arc<Self> {
+        Arc::new(Self { id, name, head, deadline, cancellation: Cancellation::new(), window: OnceLock::new() })
+    }
+
+    /// The request's id where its client is.
+    fn name(&self) -> RequestId {
+        self.name
     }
 
     /// Sets the flag that [`Context::check`] reads; the first reason stays. Returns where the request's job waited last, to be
@@ -136,6 +148,11 @@ impl Ticket {
             window.wake();
         }
         place.map(Place::from_bits)
+    }
+
+    /// Where the request's job waited last, if it ever did.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.cancellation.place().map(Place::from_bits)
     }
 
     pub(crate) fn cancelled(&self) -> Option<Reason> {
@@ -223,8 +240,8 @@ impl Context {
     }
 
     /// A part of the request, where its fork begins: whatever stages another part has passed.
-    pub(crate) fn of_part(&self, part: Box<Part>) -> Self {
-        Self { hops: part.fork().hops(), part: Some(part), ..self.clone() }
+    pub(crate) fn of_part(&self, part: Box<Part>, fork: &Fork) -> Self {
+        Self { hops: fork.hops(), part: Some(part), ..self.clone() }
     }
 
     /// What was split, together again.
@@ -256,7 +273,7 @@ impl Context {
     /// The request's id, unique while the request is in flight.
     #[must_use]
     pub fn id(&self) -> RequestId {
-        self.ticket.id
+        self.ticket.name()
     }
 
     /// The method, target and headers that the client sent, whichever stage asks.

@@ -135,6 +135,14 @@ pub enum StartError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Proxies cannot be discovered, or a proxy not announced, in the way that is asked for.
+    #[error("discovery by `{discover}`: {problem}")]
+    Discovery {
+        /// The way, as of a [`Discover`](crate::Discover).
+        discover: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// The command line is not understood.
     #[error("{problem}; see --help")]
     Arguments {

@@ -13,6 +13,8 @@ pub(crate) struct Fork {
     /// Where the parts go first, and how many hops the request has made by then.
     stage: StageId,
     hops: u32,
+    /// Of the parts' message, where they leave this process.
+    schema: u64,
     state: Mutex<State>,
 }
 
@@ -29,7 +31,8 @@ struct State {
 /// Which part of a request a job is.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
-    fork: Arc<Fork>,
+    /// Nothing where that is in another process.
+    fork: Option<Arc<Fork>>,
     index: usize,
 }
 
@@ -44,14 +47,29 @@ pub(crate) struct Whole {
 
 impl Fork {
     pub(crate) fn new(outer: Option<Box<Part>>, stage: StageId, hops: u32, parts: Vec<Payload>) -> Arc<Self> {
+        Self::of_schema(0, outer, stage, hops, parts)
+    }
+
+    /// Of parts that leave this process, as a message of that schema.
+    pub(crate) fn of_schema(
+        schema: u64,
+        outer: Option<Box<Part>>,
+        stage: StageId,
+        hops: u32,
+        parts: Vec<Payload>,
+    ) -> Arc<Self> {
         let missing = parts.len();
         let results = parts.iter().map(|_| None).collect();
         let state = State { unsent: parts.into_iter(), sent: 0, results, missing, hops };
-        Arc::new(Self { outer, stage, hops, state: Mutex::new(state) })
+        Arc::new(Self { outer, stage, hops, schema, state: Mutex::new(state) })
     }
 
     pub(crate) fn stage(&self) -> StageId {
         self.stage
+    }
+
+    pub(crate) fn schema(&self) -> u64 {
+        self.schema
     }
 
     pub(crate) fn hops(&self) -> u32 {
@@ -64,7 +82,7 @@ impl Fork {
         let payload = state.unsent.next()?;
         let index = state.sent;
         state.sent += 1;
-        Some((Box::new(Part { fork: Arc::clone(self), index }), payload))
+        Some((Box::new(Part { fork: Some(Arc::clone(self)), index }), payload))
     }
 
     /// No user code runs under this lock.
@@ -74,13 +92,19 @@ impl Fork {
 }
 
 impl Part {
-    pub(crate) fn fork(&self) -> &Arc<Fork> {
-        &self.fork
+    /// One whose fork is in another process.
+    pub(crate) fn of_another_process() -> Box<Self> {
+        Box::new(Self { fork: None, index: 0 })
+    }
+
+    pub(crate) fn fork(&self) -> Option<&Arc<Fork>> {
+        self.fork.as_ref()
     }
 
     /// This is what the part has come to. The whole, if it was the last.
     pub(crate) fn join(&self, result: Payload, hops: u32) -> Option<Whole> {
-        let mut state = self.fork.lock();
+        let fork = self.fork.as_ref()?;
+        let mut state = fork.lock();
         state.hops = state.hops.max(hops);
         // One that comes again, or when the whole has gone on, changes nothing.
         if state.results.get_mut(self.index)?.replace(result).is_some() {
@@ -89,7 +113,7 @@ impl Part {
         state.missing -= 1;
         (state.missing == 0).then(|| Whole {
             parts: std::mem::take(&mut state.results).into_iter().flatten().collect(),
-            outer: self.fork.outer.clone(),
+            outer: fork.outer.clone(),
             hops: state.hops,
         })
     }
@@ -140,6 +164,6 @@ mod tests {
         let inner = Fork::new(Some(part), StageId(2), 2, vec![a]);
         let (part, a) = inner.next_part().unwrap();
         let whole = part.join(a, 1).unwrap();
-        assert_eq!(whole.outer.unwrap().fork().stage(), StageId(1));
+        assert_eq!(whole.outer.unwrap().fork().unwrap().stage(), StageId(1));
     }
 }

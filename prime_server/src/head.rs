@@ -86,6 +86,20 @@ impl Head {
         self.headers.get_or_init(|| header_map(&self.lines))
     }
 
+    /// The header lines for another process, as [`from_wire`](Self::from_wire) takes them.
+    pub(crate) fn lines(&self) -> Bytes {
+        let given = self.headers.get().filter(|headers| self.lines.is_empty() && !headers.is_empty());
+        let Some(headers) = given else { return self.lines.clone() };
+        let mut lines = Vec::new();
+        for (name, value) in headers {
+            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                lines.extend_from_slice(piece);
+            }
+        }
+        lines.extend_from_slice(b"\r\n");
+        lines.into()
+    }
+
     /// One header's value as text; `None` where it is missing or not visible ASCII. Of several, the first.
     #[must_use]
     pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
@@ -132,6 +146,18 @@ mod tests {
     #[test]
     fn header_lines_that_were_not_checked_give_no_headers() {
         assert!(header_map(&Bytes::from_static(b"no colon\r\n\r\n")).is_empty());
+    }
+
+    #[test]
+    fn headers_survive_as_lines() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-test", "one".parse().unwrap());
+        headers.append("x-test", "two, three".parse().unwrap());
+        let head = Head::new(Method::GET, "/", Version::HTTP_11, headers.clone());
+        let far = Head::from_wire(Method::GET, "/", Version::HTTP_11, head.lines());
+        assert_eq!(*far.headers(), headers);
+        assert_eq!(far.lines(), head.lines());
+        assert!(Head::new(Method::GET, "/", Version::HTTP_11, HeaderMap::new()).lines().is_empty());
     }
 
     fn parts(target: &str) -> (String, Option<String>) {

@@ -8,16 +8,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::StartError;
-use crate::loopback::{Loopback, Note};
 use crate::panics::log;
 
 const SIGNALS: [i32; 2] = [SIGTERM, SIGINT];
 
+type Drain = Box<dyn Fn() + Send + Sync>;
+
 /// Catches SIGTERM and SIGINT until it is dropped; then they do what they do by default.
-#[derive(Debug)]
 pub(crate) struct Caught {
-    /// The pipeline to drain, once it has started.
-    pipeline: Arc<OnceLock<Loopback>>,
+    /// What drains the pipeline, once it has started.
+    drain: Arc<OnceLock<Drain>>,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
     _catching: Catching,
@@ -31,24 +31,24 @@ impl Caught {
         let catching = Catching::begin().map_err(system)?;
         let signals = Signals::new(SIGNALS).map_err(system)?;
         let handle = signals.handle();
-        let pipeline = Arc::new(OnceLock::new());
-        let drained = Arc::clone(&pipeline);
-        let watch = move || watch(signals, &drained);
+        let drain = Arc::new(OnceLock::new());
+        let drains = Arc::clone(&drain);
+        let watch = move || watch(signals, &drains);
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(system)?;
-        Ok(Self { pipeline, handle, thread: Some(thread), _catching: catching })
+        Ok(Self { drain, handle, thread: Some(thread), _catching: catching })
     }
 
-    /// The pipeline has started.
-    pub(crate) fn drains(&self, pipeline: Loopback) {
-        let _ = self.pipeline.set(pipeline);
+    /// The pipeline has started, and is drained in that way.
+    pub(crate) fn drains(&self, drain: impl Fn() + Send + Sync + 'static) {
+        let _ = self.drain.set(Box::new(drain));
     }
 }
 
-fn watch(mut signals: Signals, pipeline: &OnceLock<Loopback>) {
+fn watch(mut signals: Signals, drain: &OnceLock<Drain>) {
     let mut coming = signals.forever();
     let Some(first) = coming.next() else { return };
-    let Some(pipeline) = pipeline.get() else { exit(first) };
-    pipeline.send(Note::Drain);
+    let Some(drain) = drain.get() else { exit(first) };
+    drain();
     let signal = signal_hook::low_level::signal_name(first);
     log(|| tracing::info!(signal, "draining; a second signal ends the process at once"));
     if let Some(second) = coming.next() {

@@ -182,10 +182,10 @@ impl Metrics {
     }
 
     /// The page, with the present loads (stage, waiting, running).
-    pub(crate) fn render(&self, loads: impl Iterator<Item = (&'static str, usize, usize)>) -> Vec<u8> {
+    pub(crate) fn render(&self, loads: &[(String, usize, usize)]) -> Vec<u8> {
         for (stage, waiting, running) in loads {
-            self.queue.with_label_values(&[stage]).set(waiting as i64);
-            self.running.with_label_values(&[stage]).set(running as i64);
+            self.queue.with_label_values(&[stage]).set(*waiting as i64);
+            self.running.with_label_values(&[stage]).set(*running as i64);
         }
         let mut page = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut page).expect("a vector takes it all");

@@ -12,7 +12,6 @@ pub struct Payload(Carried);
 
 enum Carried {
     Local(Box<dyn Parcel>),
-    #[allow(dead_code, reason = "made by the wire transport")]
     Wire(Bytes),
 }
 
@@ -41,6 +40,26 @@ impl Payload {
     }
 }
 
+impl Payload {
+    /// A message that came over a wire.
+    pub(crate) fn from_wire(frame: Bytes) -> Self {
+        Self(Carried::Wire(frame))
+    }
+
+    /// Whether it came over a wire, encoded.
+    pub(crate) fn is_wire(&self) -> bool {
+        matches!(self.0, Carried::Wire(_))
+    }
+
+    /// The message as it goes over a wire.
+    pub(crate) fn into_wire(self) -> Result<Bytes, CodecError> {
+        match self.0 {
+            Carried::Local(parcel) => parcel.encode(),
+            Carried::Wire(frame) => Ok(frame),
+        }
+    }
+}
+
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
@@ -52,7 +71,6 @@ impl fmt::Debug for Payload {
 
 /// Any message, as a trait object that only a wire transport asks to encode itself.
 trait Parcel: Any + Send {
-    #[allow(dead_code, reason = "asked by the wire transport")]
     fn encode(&self) -> Result<Bytes, CodecError>;
 }
 

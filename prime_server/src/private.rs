@@ -1,10 +1,14 @@
-//! What the macros need and nobody else: no part of the public interface.
+//! What the macros and our own tests need and nobody else: no part of the public interface.
+
+use std::collections::BTreeSet;
 
 pub use bytes::Bytes;
 pub use serde::Serialize;
 pub use serde::de::DeserializeOwned;
 
+pub use crate::cli::{httpd, proxyd};
 pub use crate::codec::{from_json, from_postcard, to_json, to_postcard};
+use crate::discovery::{self, Discover};
 use crate::{BoxError, Feeds, Flow, Message, Outcome, Stage, StartError, Step};
 
 /// What the `new` of the stage `S` returns.
@@ -49,4 +53,18 @@ impl Outcome for Unknown {
 pub fn answer<O: Outcome>(answer: O) -> Step {
     const { assert!(O::ROUTES.is_empty(), "a variant whose value has routes of its own cannot be an answer") };
     answer.resolve()
+}
+
+/// Tells the stages and endpoints that are found, until what it returns is dropped.
+pub fn discover(
+    discover: &Discover,
+    own: [u8; 16],
+    found: impl Fn(BTreeSet<(Option<String>, String)>) + Send + 'static,
+) -> Result<impl Sized, StartError> {
+    discover.watch(own, move |places| found(places.into_iter().map(|place| (place.stage, place.endpoint)).collect()))
+}
+
+/// Announces the port by beacon, until what it returns is dropped.
+pub fn announce(interface: Option<&str>, uuid: [u8; 16], port: u16) -> Result<impl Sized, StartError> {
+    discovery::announce(interface, uuid, port)
 }

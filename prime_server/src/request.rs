@@ -69,6 +69,10 @@ impl Request {
         self.head.held() + self.body.len()
     }
 
+    pub(crate) fn params(&self) -> &[(String, String)] {
+        &self.params
+    }
+
     pub(crate) fn set_params(&mut self, params: Vec<(String, String)>) {
         self.params = params;
     }

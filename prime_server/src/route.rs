@@ -100,6 +100,8 @@ pub struct RouteTo {
 pub(crate) struct Takes {
     id: fn() -> TypeId,
     name: fn() -> &'static str,
+    message: &'static str,
+    schema: u64,
 }
 
 /// How a job goes along a route.
@@ -129,11 +131,16 @@ impl RouteTo {
 
 impl Takes {
     pub(crate) const fn of<M: Message>() -> Self {
-        Self { id: TypeId::of::<M>, name: type_name::<M> }
+        Self { id: TypeId::of::<M>, name: type_name::<M>, message: M::NAME, schema: M::SCHEMA }
     }
 
     pub(crate) fn name(self) -> &'static str {
         (self.name)()
+    }
+
+    /// The message's name and schema, as another process is told them.
+    pub(crate) fn message(self) -> (&'static str, u64) {
+        (self.message, self.schema)
     }
 }
 

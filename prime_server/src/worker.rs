@@ -10,15 +10,14 @@ use crate::answers;
 use crate::balancer::WorkerId;
 use crate::compression::compress;
 use crate::context::{Context, Reason, Sink};
-use crate::fork::Fork;
 use crate::ids::StageId;
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};
 use crate::payload::Payload;
 use crate::response::Reply;
 use crate::runner::{Job, Runner, RunnerFactory};
-use crate::transport::{Envelope, Local, LocalSource, Next, Rejected, Source, Transport};
-use crate::{CodecError, Response, StartError, Step};
+use crate::transport::{Envelope, Gather, Next, Outlet, Pool, Rejected, Source};
+use crate::{Response, StartError, Step};
 
 /// The first pause between two attempts to construct a stage again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -26,22 +25,20 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
-    pub(crate) stage: StageId,
     pub(crate) factory: RunnerFactory,
     /// The stage that each route of the stage's outcome leads to.
     pub(crate) routes: Arc<[StageId]>,
     pub(crate) max_hops: u32,
     pub(crate) max_parts: usize,
-    pub(crate) transport: Arc<Local>,
+    /// Where its jobs come from, and where what becomes of them goes.
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) outlet: Arc<dyn Outlet>,
     pub(crate) metrics: Arc<StageMetrics>,
     /// Where streamed answers go.
     pub(crate) sink: Arc<dyn Sink>,
     /// The least bytes of an answer that is compressed, if any is.
     pub(crate) compress: Option<usize>,
 }
-
-/// Makes one payload of those of all parts.
-type Gather = fn(Vec<Payload>) -> Result<Payload, CodecError>;
 
 /// How a worker goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +86,7 @@ impl Worker {
 
     /// Works until no job will come, or until the stage must be made anew.
     fn work(&self, runner: &mut Box<dyn Runner>) -> Then {
-        let mut source = self.transport.source(self.stage, self.id);
+        let mut source = self.pool.source(self.id, Arc::clone(&self.outlet));
         // Lent to each job in turn, which costs nothing where a clone would have the workers contend for its count.
         let mut sink = Some(Arc::clone(&self.sink));
         loop {
@@ -111,12 +108,13 @@ impl Worker {
         &self,
         runner: &mut dyn Runner,
         envelope: Envelope,
-        source: &mut LocalSource,
+        source: &mut Source,
         sink: &mut Option<Arc<dyn Sink>>,
     ) -> Then {
         let Envelope { mut context, payload, queued, .. } = envelope;
         if let Some(reason) = context.ticket.cancelled() {
             self.metrics.ended(Ended::Cancelled(reason));
+            self.outlet.dropped(context.ticket.id);
             source.done();
             return Then::Next;
         }
@@ -159,15 +157,20 @@ impl Worker {
 
     fn send(&self, context: Context, route: usize, payload: Payload, now: Instant) {
         if let Some((next, context)) = self.next_hop(context, route) {
-            self.forward(next, context, payload, now);
+            self.sent(self.outlet.forward(next, context, payload, now));
         }
     }
 
-    fn forward(&self, next: StageId, context: Context, payload: Payload, now: Instant) {
-        match self.transport.dispatch(next, Envelope::new(context, payload, now), now) {
-            Ok(()) => self.metrics.ended(Ended::Forwarded),
-            Err(rejected) => self.rejected(rejected),
-        }
+    /// What has come of sending a job on.
+    fn sent(&self, result: Result<(), Rejected>) {
+        let (job, ended, sentence) = match result {
+            Ok(()) => return self.metrics.ended(Ended::Forwarded),
+            Err(Rejected::Full(job)) => (job, Ended::QueueFull, "the queue of the next stage is full\n"),
+            Err(Rejected::Gone(job)) => (job, Ended::Cancelled(Reason::ShuttingDown), answers::SHUTTING_DOWN),
+            Err(Rejected::Message(context, error)) => return self.fail(&context, &error.to_string()),
+        };
+        // The message is dropped after that: if it panics then, there is an answer.
+        self.answer(&job.context, answers::unavailable(sentence), ended);
     }
 
     /// The stage that a route leads to, and the context of a job that goes there; answers where it cannot.
@@ -181,14 +184,6 @@ impl Worker {
             return None;
         };
         Some((*next, context.hop()))
-    }
-
-    fn rejected(&self, rejected: Rejected) {
-        let (job, ended, sentence) = match rejected {
-            Rejected::Full(job) => (job, Ended::QueueFull, "the queue of the next stage is full\n"),
-            Rejected::Gone(job) => (job, Ended::Cancelled(Reason::ShuttingDown), answers::SHUTTING_DOWN),
-        };
-        self.answer(&job.context, answers::unavailable(sentence), ended);
     }
 
     fn fail(&self, context: &Context, problem: &str) {
@@ -206,47 +201,31 @@ impl Worker {
             return self.fail(context, "a stage returned the stream of another request");
         }
         self.metrics.ended(context.ticket.cancelled().map_or(Ended::Answered, Ended::Cancelled));
-        self.transport.reply(context.ticket.id, Reply::End);
+        self.outlet.reply(context.ticket.id, Reply::End);
     }
 
-    /// Sends the first parts; each that is joined lets the next follow.
     fn split(&self, context: Context, route: usize, parts: Vec<Payload>, now: Instant) {
         if parts.is_empty() || parts.len() > self.max_parts {
             let (number, most) = (parts.len(), self.max_parts);
             return self
                 .fail(&context, &format!("a split has {number} parts, and must have 1 to {most} (`max_parts`)"));
         }
-        let Some((next, mut context)) = self.next_hop(context, route) else { return };
-        let fork = Fork::new(context.part.take(), next, context.hops, parts);
-        let first = std::iter::from_fn(|| fork.next_part()).take(self.transport.stages()[next.index()].workers());
-        let jobs = first.map(|(part, payload)| Envelope::new(context.of_part(part), payload, now));
-        let refused = self.transport.dispatch_all(next, jobs, now);
-        if refused.is_empty() {
-            self.metrics.ended(Ended::Forwarded);
+        if let Some((next, context)) = self.next_hop(context, route) {
+            self.sent(self.outlet.split(next, context, parts, now));
         }
-        refused.into_iter().for_each(|rejected| self.rejected(rejected));
     }
 
-    /// Notes what a part has come to, and sends the next part, or if it was the last one the whole.
     fn join(&self, context: Context, route: usize, part: Payload, gather: Gather, now: Instant) {
-        let Some((next, mut context)) = self.next_hop(context, route) else { return };
-        let Some(place) = context.part.take() else {
+        let Some((next, context)) = self.next_hop(context, route) else { return };
+        if context.part.is_none() {
             return self.fail(&context, "a job that is no part of a split goes to a join");
-        };
-        if let Some(reason) = context.ticket.cancelled() {
-            return self.metrics.ended(Ended::Cancelled(reason));
         }
-        let fork = place.fork();
-        if let Some(whole) = place.join(part, context.hops) {
-            let context = context.of_whole(whole.outer, whole.hops);
-            return match gather(whole.parts) {
-                Ok(payload) => self.forward(next, context, payload, now),
-                Err(error) => self.fail(&context, &format!("the parts of a split could not be read: {error}")),
-            };
-        }
-        match fork.next_part() {
-            Some((part, payload)) => self.forward(fork.stage(), context.of_part(part), payload, now),
-            None => self.metrics.ended(Ended::Forwarded),
+        match context.ticket.cancelled() {
+            Some(reason) => {
+                self.metrics.ended(Ended::Cancelled(reason));
+                self.outlet.dropped(context.ticket.id);
+            }
+            None => self.sent(self.outlet.join(next, context, part, gather, now)),
         }
     }
 
@@ -258,13 +237,13 @@ impl Worker {
         // Once a stage has begun to stream, there is no other answer than to cut that short.
         let reply = if context.ticket.window().is_some() { Reply::Abort } else { Reply::Whole(response) };
         self.cancel_others(context);
-        self.transport.reply(context.ticket.id, reply);
+        self.outlet.reply(context.ticket.id, reply);
     }
 
     /// Where one part answers, the others are in vain. Before it does: whoever has the answer finds them ended.
     fn cancel_others(&self, context: &Context) {
         if context.part.is_some() {
-            self.transport.cancel(&context.ticket, Reason::Answered);
+            self.outlet.cancel_parts(&context.ticket);
         }
     }
 
@@ -281,7 +260,7 @@ impl Worker {
                 Ok(runner) => return Some(runner),
                 Err(error) => log(|| tracing::error!(%error, "a worker could not be rebuilt, and tries again")),
             }
-            if self.transport.is_closed(self.stage) {
+            if self.pool.is_closed() {
                 return None;
             }
             thread::park_timeout(pause);

@@ -22,6 +22,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Given a number or a range (LOW and HIGH included), sends every number through the same two pools without a socket and prints
 /// how many are prime. Ctrl-C ends that with what has been counted.
+///
+/// `prime_serverd all`, `httpd`, `proxyd` and `workerd` run it as a part of the whole each: see `prime_serverd httpd --help`.
 #[derive(Parser)]
 #[command(name = "prime_serverd", version)]
 struct Arguments {
@@ -66,20 +68,34 @@ fn job(argument: &str) -> Result<Job, String> {
     Ok(Job::Count(range))
 }
 
+/// The words by which the same pipeline runs as processes: see `prime_serverd httpd --help`.
+const PROCESSES: [&str; 4] = ["all", "httpd", "proxyd", "workerd"];
+
 fn main() -> ExitCode {
+    let is_process = std::env::args().nth(1).is_some_and(|word| PROCESSES.contains(&word.as_str()));
+    if is_process {
+        log(LevelFilter::INFO);
+        return ended(stages::primes(None, DEADLINE).and_then(|primes| primes.main(ENDPOINT)));
+    }
     let Arguments { job, dot, workers, .. } = Arguments::parse();
-    let level = if matches!(job, Some(Job::Serve(_))) { LevelFilter::INFO } else { LevelFilter::WARN };
+    log(if matches!(job, Some(Job::Serve(_))) { LevelFilter::INFO } else { LevelFilter::WARN });
+    ended(match job {
+        Some(Job::Serve(endpoint)) => serve(&endpoint, workers),
+        Some(Job::Count(range)) => simulate::count(range, workers),
+        None => print(workers, if dot { Built::to_dot } else { Built::describe }),
+    })
+}
+
+fn log(level: LevelFilter) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .log_internal_errors(false)
         .init();
-    let result = match job {
-        Some(Job::Serve(endpoint)) => serve(&endpoint, workers),
-        Some(Job::Count(range)) => simulate::count(range, workers),
-        None => print(workers, if dot { Built::to_dot } else { Built::describe }),
-    };
+}
+
+fn ended<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,6 +110,9 @@ fn print(workers: Option<u16>, how: fn(&Built) -> String) -> Result<(), Box<dyn 
     std::io::stdout().write_all(how(&stages::primes(workers, DEADLINE)?).as_bytes())?;
     Ok(())
 }
+
+/// Where it serves if nothing else is said.
+const ENDPOINT: &str = "tcp://127.0.0.1:8002";
 
 /// A client of the server waits this long at most.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -87,8 +87,10 @@ pub fn primes(workers: Option<u16>, deadline: Duration) -> Result<Built, StartEr
         .deadline(deadline)
         .drain_limit(deadline)
         .stage::<parse>()
+        .idempotent()
         .workers(workers)
         .stage::<is_prime>()
+        .idempotent()
         .workers(workers)
         .build()
 }

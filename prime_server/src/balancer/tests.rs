@@ -1,43 +1,18 @@
 //! What the balancer promises, event by event and then for any sequence of events.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::test_job::{TestJob, job};
 use super::*;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct TestJob {
-    id: u32,
-    attempt: u32,
-    returns: bool,
-    is_part: bool,
-}
-
-impl Job for TestJob {
-    fn id(&self) -> RequestId {
-        RequestId { key: self.id, generation: 0 }
-    }
-    fn attempt(&self) -> u32 {
-        self.attempt
-    }
-    fn returns(&self) -> bool {
-        self.returns
-    }
-    fn is_part(&self) -> bool {
-        self.is_part
-    }
-}
-
-fn job(id: u32) -> TestJob {
-    TestJob { id, attempt: 1, returns: false, is_part: false }
-}
 
 fn id(id: u32) -> RequestId {
     RequestId { key: id, generation: 0 }
 }
 
-const OPTIONS: Options = Options { queue: 2, timeout: None, idempotent: false, attempts: 3 };
+const OPTIONS: Options = Options { queue: 2, timeout: None, wait: None, idempotent: false, attempts: 3 };
 const A: WorkerId = WorkerId(0);
 const B: WorkerId = WorkerId(1);
 
@@ -244,7 +219,7 @@ proptest! {
     #[test]
     fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), idempotent: bool, timed: bool) {
         let timeout = timed.then_some(Duration::from_millis(500));
-        let mut balancer = Balancer::new(Options { queue: 5, timeout, idempotent, attempts: 3 }, 4);
+        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, idempotent, attempts: 3 }, 4);
         let mut model = Model::default();
         let mut attempts: BTreeMap<u32, u32> = BTreeMap::new();
         let mut parked: BTreeSet<usize> = BTreeSet::new();
@@ -344,7 +319,7 @@ proptest! {
                 prop_assert!(parked.remove(&n), "only a parked worker is woken");
             }
             prop_assert_eq!(balancer.waiting(), model.waiting.len());
-            prop_assert_eq!(balancer.parts, model.waiting_parts());
+            prop_assert_eq!(balancer.queue.parts(), model.waiting_parts());
             prop_assert_eq!(balancer.running(), model.running.len());
             // Whoever is left parked has nothing to do: the others on their way are enough, or it lost all that wait.
             if !parked.is_empty() && balancer.summoned < model.waiting.len() {
@@ -363,6 +338,6 @@ proptest! {
             model.end(job.id);
         }
         prop_assert_eq!(model.ended.len(), offered as usize);
-        prop_assert!(model.waiting.is_empty() && balancer.entries.is_empty());
+        prop_assert!(model.waiting.is_empty() && balancer.waiting() + balancer.running() == 0);
     }
 }

@@ -148,10 +148,21 @@ pub(crate) fn weight(piece: &Bytes) -> usize {
 }
 
 /// How much of a streamed answer is on its way: what the stage has sent, and the client's connection has not taken.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Window {
     held: Mutex<Held>,
     room: Condvar,
+    /// Takes what a stage in another process has to know: how much has come here, and how much of it is kept.
+    tell: Option<Box<dyn Fn(u64, usize) + Send + Sync>>,
+}
+
+/// A stage in another process is told each time that so much more has come or gone.
+const TOLD_EACH: usize = 64 << 10;
+
+impl fmt::Debug for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Window").field("held", &self.held).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +171,11 @@ struct Held {
     coming: usize,
     /// Kept by the front end for the connection.
     unsent: usize,
+    /// Sent and come, since it began.
+    sent: u64,
+    come: u64,
+    /// What a stage in another process has been told last.
+    told: (u64, usize),
     /// When the client took something last.
     taken: Option<Instant>,
     /// Its place is needed for another.
@@ -204,14 +220,41 @@ impl Window {
     pub(crate) fn arrived(&self, bytes: usize, unsent: usize) {
         let mut held = self.lock();
         held.coming = held.coming.saturating_sub(bytes);
+        held.come += bytes as u64;
         held.keep(unsent, bytes);
-        drop(held);
-        self.room.notify_all();
+        self.changed(held);
     }
 
     /// The front end keeps that much of it now.
     pub(crate) fn keeps(&self, unsent: usize) {
-        self.lock().keep(unsent, 0);
+        let mut held = self.lock();
+        held.keep(unsent, 0);
+        self.changed(held);
+    }
+
+    /// The window at the front end of an answer that comes from another process, whose stage is told of it by `tell`.
+    pub(crate) fn of_far_stage(tell: impl Fn(u64, usize) + Send + Sync + 'static) -> Self {
+        Self { tell: Some(Box::new(tell)), ..Self::default() }
+    }
+
+    /// What the front end in another process says: how much has come there, and how much of it is kept.
+    pub(crate) fn told(&self, come: u64, unsent: usize) {
+        let mut held = self.lock();
+        let arrived = come.saturating_sub(held.come) as usize;
+        held.come = come.max(held.come);
+        held.coming = held.sent.saturating_sub(held.come) as usize;
+        held.keep(unsent, arrived);
+        self.changed(held);
+    }
+
+    fn changed(&self, mut held: MutexGuard<'_, Held>) {
+        if let Some(tell) = &self.tell
+            && held.must_tell()
+        {
+            held.told = (held.come, held.unsent);
+            tell(held.come, held.unsent);
+        }
+        drop(held);
         self.room.notify_all();
     }
 
@@ -252,8 +295,15 @@ impl Held {
         let fits = held == 0 || held + bytes <= most;
         if fits {
             self.coming += bytes;
+            self.sent += bytes as u64;
         }
         fits
+    }
+
+    fn must_tell(&self) -> bool {
+        let (come, unsent) = self.told;
+        let emptied = self.unsent == 0 && unsent > 0;
+        emptied || self.come - come >= TOLD_EACH as u64 || self.unsent.abs_diff(unsent) >= TOLD_EACH
     }
 }
 

@@ -37,14 +37,15 @@ use self::phases::Phase;
 use self::requests::HELD;
 use self::sessions::Sessions;
 use crate::Request;
-use crate::answers::{SHUTTING_DOWN, unavailable};
+use crate::answers::{SHUTTING_DOWN, failed, unavailable};
 use crate::context::Reason;
 use crate::http1::{Arrival, Limits};
 use crate::ids::StageId;
 use crate::loopback::{Inbox, Note};
 use crate::metrics::Metrics;
+use crate::panics::log;
 use crate::response::Reply;
-use crate::transport::{Envelope, Local, Rejected, Transport};
+use crate::transport::{Envelope, Rejected, Transport};
 
 /// What the builder decides about the front end.
 #[derive(Clone, Debug)]
@@ -56,6 +57,19 @@ pub(crate) struct Settings {
     pub(crate) cors: Option<CrossOrigin>,
     /// The least bytes of an answer that is compressed, if any is.
     pub(crate) compress: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 4096,
+            deadline: Duration::from_secs(30),
+            drain_limit: Duration::from_secs(30),
+            limits: Limits::default(),
+            cors: None,
+            compress: None,
+        }
+    }
 }
 
 /// Events and notes taken in one turn of the loop before what they led to is passed on.
@@ -71,7 +85,7 @@ pub(crate) struct FrontEnd {
     listener: Option<Box<dyn Listener>>,
     /// What the listener has of the answers that were sent.
     lent: Lent,
-    transport: Arc<Local>,
+    transport: Arc<dyn Transport>,
     inbox: Inbox,
     metrics: Arc<Metrics>,
     sessions: Sessions,
@@ -91,13 +105,13 @@ impl FrontEnd {
         settings: Settings,
         door: Arc<Door>,
         listener: Option<Box<dyn Listener>>,
-        transport: Arc<Local>,
+        transport: Arc<dyn Transport>,
         inbox: Inbox,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             admission: Admission::new(settings.max_in_flight, settings.deadline),
-            plans: vec![None; transport.stages().len()],
+            plans: vec![None; transport.loads().len()],
             settings,
             door,
             lent: listener.as_ref().map(|listener| listener.lent()).unwrap_or_default(),
@@ -246,15 +260,20 @@ impl FrontEnd {
     fn hand_over(&mut self, now: Instant) {
         while let Some((stage, _)) = self.accepted.first() {
             let stage = *stage;
-            let batch = self.accepted.extract_if(.., |(to, _)| *to == stage).map(|(_, job)| job);
-            let refused = self.transport.dispatch_all(stage, batch, now);
+            let mut batch = self.accepted.extract_if(.., |(to, _)| *to == stage).map(|(_, job)| job);
+            let refused = self.transport.dispatch_all(stage, &mut batch, now);
+            drop(batch);
             for rejected in refused {
-                let (job, reason, sentence) = match rejected {
-                    Rejected::Full(job) => (job, "queue_full", "the queue is full\n"),
-                    Rejected::Gone(job) => (job, "draining", SHUTTING_DOWN),
+                let (id, reason, answer) = match rejected {
+                    Rejected::Full(job) => (job.context.ticket.id, "queue_full", unavailable("the queue is full\n")),
+                    Rejected::Gone(job) => (job.context.ticket.id, "draining", unavailable(SHUTTING_DOWN)),
+                    Rejected::Message(context, error) => {
+                        log(|| tracing::error!(%error, "a request could not be written"));
+                        (context.ticket.id, "unwritable", failed())
+                    }
                 };
                 self.metrics.refused(reason);
-                self.reply(job.context.ticket.id, Reply::Whole(unavailable(sentence)), now);
+                self.reply(id, Reply::Whole(answer), now);
             }
         }
     }

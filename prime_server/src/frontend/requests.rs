@@ -14,7 +14,7 @@ use crate::ids::{RequestId, StageId};
 use crate::metrics::Metrics;
 use crate::payload::Payload;
 use crate::response::Reply;
-use crate::transport::{Envelope, Transport};
+use crate::transport::Envelope;
 use crate::{IntoResponse, Request, Response};
 
 impl FrontEnd {
@@ -185,11 +185,8 @@ impl FrontEnd {
 
     fn metrics_page(&self) -> Response {
         self.metrics.in_flight.set(self.admission.len() as i64);
-        let loads = self.transport.stages().iter().map(|stage| {
-            let (waiting, running) = stage.load();
-            (stage.metrics().stage(), waiting, running)
-        });
-        ([("content-type", Metrics::content_type())], self.metrics.render(loads)).into_response()
+        let page = self.metrics.render(&self.transport.loads());
+        ([("content-type", Metrics::content_type())], page).into_response()
     }
 }
 

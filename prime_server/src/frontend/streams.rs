@@ -10,7 +10,6 @@ use super::admission::Origin;
 use crate::context::{Reason, Ticket, weight};
 use crate::ids::RequestId;
 use crate::response::Reply;
-use crate::transport::Transport;
 
 impl FrontEnd {
     /// Passes the head or a piece of a streamed answer on.

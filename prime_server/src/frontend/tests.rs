@@ -14,8 +14,9 @@ use super::listener::{Peer, Sent};
 use super::*;
 use crate::balancer::{Options, WorkerId};
 use crate::http1::Piece;
-use crate::loopback::{Loopback, Place, loopback};
-use crate::transport::{LocalSource, LocalStage, Next, Source, Transport};
+use crate::loopback::{Loopback, Place};
+use crate::mailbox::mailbox;
+use crate::transport::{Local, Next, Outlet, Pool, Source, StreamSink, Transport};
 use crate::{Context, IntoResponse, Response};
 
 const STAGE: StageId = StageId(0);
@@ -117,7 +118,7 @@ struct Scene {
     front_end: FrontEnd,
     network: Arc<Mutex<Network>>,
     transport: Arc<Local>,
-    worker: LocalSource,
+    worker: Source,
     loopback: Loopback,
     now: Instant,
 }
@@ -132,17 +133,24 @@ impl Scene {
             cors: None,
             compress: None,
         };
-        let (loopback, inbox) = loopback().unwrap();
+        let (loopback, inbox) = mailbox().unwrap();
         let metrics = Arc::new(Metrics::new("test"));
-        let options = Options { queue: 100, timeout: None, idempotent: false, attempts: 3 };
-        let stage = LocalStage::new(Arc::new(metrics.stage("stage")), options, 1);
+        let options = Options { queue: 100, timeout: None, wait: None, idempotent: false, attempts: 3 };
+        let stage = Pool::new(STAGE, Arc::new(metrics.stage("stage")), options, 1);
         let transport = Arc::new(Local::new(vec![stage], loopback.clone()));
         let network = Arc::new(Mutex::new(Network::default()));
         let event = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
         let listener = Scripted { network: Arc::clone(&network), current: Vec::new(), event };
         let door = Arc::new(Door::new(&[], Some("/healthz"), None, STAGE).unwrap());
-        let front_end = FrontEnd::new(settings, door, Some(Box::new(listener)), Arc::clone(&transport), inbox, metrics);
-        let worker = transport.source(STAGE, WorkerId(0));
+        let front_end = FrontEnd::new(
+            settings,
+            door,
+            Some(Box::new(listener)),
+            Arc::clone(&transport) as Arc<dyn Transport>,
+            inbox,
+            metrics,
+        );
+        let worker = transport.pools()[0].source(WorkerId(0), Arc::clone(&transport) as Arc<dyn Outlet>);
         Self { front_end, network, transport, worker, loopback, now: Instant::now() }
     }
 
@@ -167,8 +175,14 @@ impl Scene {
         self.settle()
     }
 
+    /// Where the worker's streamed answers go.
+    fn sink(&self) -> StreamSink {
+        let outlet = Arc::clone(&self.transport) as Arc<dyn Outlet>;
+        StreamSink::new(outlet, &self.front_end.settings.limits, 1)
+    }
+
     fn waiting(&self) -> usize {
-        self.transport.stages()[0].load().0
+        self.transport.pools()[0].load().0
     }
 
     /// The worker answers the first job that waits.
@@ -322,7 +336,7 @@ fn to_head_the_head_of_a_stream_is_the_whole_answer() {
     let mut scene = Scene::new(Limits::default());
     scene.event("").event(GET.replace("GET", "HEAD"));
     let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
-    let sink = scene.transport.sink(&scene.front_end.settings.limits, 1);
+    let sink = scene.sink();
     let context = Context { sink: Some(Arc::new(sink)), ..job.context };
     let mut body = context.stream("one");
     scene.settle();
@@ -340,7 +354,7 @@ fn a_streamed_answer_goes_on_piece_by_piece_and_leaves_nothing_behind() {
     scene.event("").event(GET);
     let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
     scene.worker.done();
-    let sink = scene.transport.sink(&scene.front_end.settings.limits, 1);
+    let sink = scene.sink();
     let mut context = job.context;
     context.sink = Some(Arc::new(sink));
     let mut body = context.stream("one");

@@ -9,7 +9,7 @@ use http::Method;
 pub use self::states::{Complete, Constructed, Joined, Last, Nesting, NoStage, PartOf, Parts, Routed, Whole};
 use super::built::{Built, Definition};
 use super::graph::{Entry, Leads};
-use super::options::PipelineOptions;
+use super::options::{MAX_HOPS, MAX_PARTS, PipelineOptions};
 use crate::frontend::{Cors, Settings};
 use crate::http1::Limits;
 use crate::route::Manner;
@@ -49,23 +49,15 @@ pub struct Pipeline<L = NoStage> {
 impl Pipeline {
     /// An empty pipeline. The name stands in metrics and logs.
     pub fn new(name: impl Into<String>) -> Self {
-        let settings = Settings {
-            max_in_flight: 4096,
-            deadline: Duration::from_secs(30),
-            drain_limit: Duration::from_secs(30),
-            limits: Limits::default(),
-            cors: None,
-            compress: None,
-        };
         let options = PipelineOptions {
             name: name.into(),
             routes: Vec::new(),
             health: None,
             metrics: None,
             cors: None,
-            max_hops: 64,
-            max_parts: 4096,
-            settings,
+            max_hops: MAX_HOPS,
+            max_parts: MAX_PARTS,
+            settings: Settings::default(),
         };
         Self { options, finished: Vec::new(), last: NoStage }
     }

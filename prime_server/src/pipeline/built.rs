@@ -82,7 +82,7 @@ impl Built {
     pub fn serve_with(&self, endpoint: &str, ready: impl FnOnce(&Running)) -> Result<(), StartError> {
         let signals = Caught::new()?;
         let running = self.start(endpoint)?;
-        running.drain_at(&signals);
+        signals.drains(running.drainer());
         ready(&running);
         running.wait();
         Ok(())

@@ -129,11 +129,11 @@ impl Drop for Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loopback::loopback;
+    use crate::mailbox::mailbox;
 
     #[test]
     fn a_client_that_sends_faster_than_the_front_end_reads_is_answered_503() {
-        let (loopback, inbox) = loopback().unwrap();
+        let (loopback, inbox) = mailbox().unwrap();
         let client = Client::new(loopback, Arc::new(Clients::new(2)));
         let kept: Vec<_> = (0..2).map(|_| client.send(Request::get("/")).unwrap()).collect();
         assert_eq!(client.call(Request::get("/")).unwrap().status(), 503);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::built::{Built, Definition};
 use super::graph::{FIRST, Leads};
-use super::running::workers;
+use super::workers;
 use crate::route::Manner;
 
 /// How the jobs of a stage go on, to the stage of that name.
@@ -115,7 +115,7 @@ impl Built {
     }
 
     fn limits(&self, stage: &Definition) -> String {
-        let workers = workers(stage);
+        let workers = workers::of(stage);
         let queue = stage.options.queue.unwrap_or(self.settings.max_in_flight);
         let mut text = format!("{workers} worker{}, queue of {queue}", if workers == 1 { "" } else { "s" });
         if let Some(timeout) = stage.options.timeout {

@@ -19,6 +19,10 @@ pub(super) struct PipelineOptions {
     pub(super) settings: Settings,
 }
 
+/// The defaults of what holds for a request's way.
+pub(crate) const MAX_HOPS: u32 = 64;
+pub(super) const MAX_PARTS: usize = 4096;
+
 /// The most workers of all stages together. Somewhat above, the threads' stacks use up what a process may map.
 const MAX_WORKERS: usize = 8192;
 
@@ -42,25 +46,15 @@ impl PipelineOptions {
                 return Err(StartError::TwoStages { pipeline, stage: stage.name });
             }
         }
-        let settings = &mut self.settings;
         let place = || format!("pipeline `{pipeline}`");
-        require(settings.max_in_flight > 0, place, "`max_in_flight` is 0, so that no request could be accepted")?;
-        require(
-            u32::try_from(settings.max_in_flight).is_ok(),
-            place,
-            "`max_in_flight` is more than 4294967295, the most that can be told apart",
-        )?;
-        require(!settings.deadline.is_zero(), place, "`deadline` is 0, so that no request could be answered in time")?;
-        settings.limits.check().or_else(|problem| require(false, place, problem))?;
+        check(&mut self.settings, &place)?;
+        let settings = &mut self.settings;
         settings.cors = self
             .cors
             .as_ref()
             .map(Cors::build)
             .transpose()
             .or_else(|problem| require(false, place, &format!("`cors`: {problem}")).map(|()| None))?;
-        settings.limits.stream_time = settings.limits.stream_time.min(FOREVER);
-        settings.deadline = settings.deadline.min(FOREVER);
-        settings.drain_limit = settings.drain_limit.min(FOREVER);
         require(self.max_parts > 0, place, "`max_parts` is 0, so that no request could be split")?;
         let entries = graph::connect(&pipeline, &mut stages, &self.routes)?;
         let routes: Vec<Route> = std::iter::zip(self.routes, &entries)
@@ -90,6 +84,22 @@ impl PipelineOptions {
             "the timeout is 0, so that every job would be answered 504",
         )
     }
+}
+
+/// Refuses settings of a front end that cannot work.
+pub(super) fn check(settings: &mut Settings, place: &impl Fn() -> String) -> Result<(), StartError> {
+    require(settings.max_in_flight > 0, place, "`max_in_flight` is 0, so that no request could be accepted")?;
+    require(
+        u32::try_from(settings.max_in_flight).is_ok(),
+        place,
+        "`max_in_flight` is more than 4294967295, the most that can be told apart",
+    )?;
+    require(!settings.deadline.is_zero(), place, "`deadline` is 0, so that no request could be answered in time")?;
+    settings.limits.check().or_else(|problem| require(false, place, problem))?;
+    settings.limits.stream_time = settings.limits.stream_time.min(FOREVER);
+    settings.deadline = settings.deadline.min(FOREVER);
+    settings.drain_limit = settings.drain_limit.min(FOREVER);
+    Ok(())
 }
 
 fn require(holds: bool, place: impl Fn() -> String, problem: &str) -> Result<(), StartError> {

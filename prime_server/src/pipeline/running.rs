@@ -7,28 +7,27 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::built::{Built, Definition};
+use super::built::Built;
 use super::client::{Client, Clients};
+use super::workers;
 use crate::StartError;
-use crate::balancer::{Options, WorkerId};
-use crate::context::Sink;
+use crate::balancer::Options;
 use crate::error::BoxError;
 use crate::frontend::{FrontEnd, Listener};
 use crate::ids::StageId;
-use crate::lifecycle::Caught;
-use crate::loopback::{Loopback, Note, loopback};
+use crate::loopback::{Loopback, Note};
+use crate::mailbox::mailbox;
 use crate::metrics::Metrics;
 use crate::panics::log;
-use crate::transport::{Local, LocalStage};
-use crate::worker::Worker;
+use crate::transport::{Local, Outlet, Pool, Transport};
 
 /// How often a job is tried at most, where its stage is idempotent.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 
 /// How long a stopped pipeline waits for workers that are still in the user's code. They cannot be ended, only left behind.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A pipeline that runs. Dropped, it stops at once; [`stop`](Self::stop) lets it finish what it has.
 ///
@@ -95,22 +94,25 @@ pub struct StageStats {
 
 impl Running {
     pub(super) fn start(built: &Built, listener: Option<Box<dyn Listener>>) -> Result<Self, StartError> {
-        let (loopback, inbox) = loopback().map_err(|error| system("make an eventfd", error))?;
+        let (loopback, inbox) = mailbox().map_err(|error| system("make an eventfd", error))?;
         let metrics = Arc::new(Metrics::new(&built.name));
-        let stages = built.stages.iter().map(|stage| local_stage(built, stage, &metrics)).collect();
-        let transport = Arc::new(Local::new(stages, loopback.clone()));
+        let pools = (0..built.stages.len()).map(|at| pool(built, StageId(at as u16), &metrics)).collect();
+        let transport = Arc::new(Local::new(pools, loopback.clone()));
         let endpoint = listener.as_ref().map(|listener| listener.endpoint().to_owned());
         let front_end = FrontEnd::new(
             built.settings.clone(),
             Arc::clone(&built.door),
             listener,
-            Arc::clone(&transport),
+            Arc::clone(&transport) as Arc<dyn Transport>,
             inbox,
             metrics,
         );
         let thread = thread::Builder::new().name("front end".to_owned());
         let front_end = thread.spawn(move || front_end.run()).map_err(|error| system("start a thread", error))?;
-        let (alive, workers) = crossbeam_channel::bounded(0);
+        let (alive, ended) = crossbeam_channel::bounded(0);
+        let outlet = Arc::clone(&transport) as Arc<dyn Outlet>;
+        let stages: Vec<_> =
+            std::iter::zip(&built.stages, transport.pools()).map(|(stage, pool)| (stage, Arc::clone(pool))).collect();
         let running = Self {
             name: built.name.clone(),
             endpoint,
@@ -118,32 +120,13 @@ impl Running {
             transport,
             clients: Arc::new(Clients::new(built.settings.max_in_flight)),
             front_end: Some(front_end),
-            workers,
+            workers: ended,
         };
         // From here on an error drops `running`, which ends what has been started.
-        running.start_workers(built, alive)?;
+        workers::start(built, &stages, &outlet, alive)?;
         running.announce_ready();
         log(|| tracing::info!(pipeline = running.name, endpoint = running.endpoint, "serving"));
         Ok(running)
-    }
-
-    /// Returns once each worker has constructed its stage. The workers keep `alive` from being disconnected.
-    fn start_workers(&self, built: &Built, alive: Sender<Infallible>) -> Result<(), StartError> {
-        let (started, starts) = crossbeam_channel::unbounded();
-        for (at, stage) in built.stages.iter().enumerate() {
-            for worker in self.workers_of(built, stage, StageId(at as u16)) {
-                let (started, alive) = (started.clone(), alive.clone());
-                let name = format!("{}-{}", short(stage.name), worker.id.0);
-                let run = move || {
-                    worker.run(started);
-                    drop(alive);
-                };
-                let thread = thread::Builder::new().name(name).spawn(run);
-                thread.map_err(|source| StartError::Worker { stage: stage.name, workers: workers(stage), source })?;
-            }
-        }
-        drop((started, alive));
-        starts.into_iter().collect()
     }
 
     /// Returns once the front end knows, so that whoever started the pipeline finds it healthy.
@@ -151,23 +134,6 @@ impl Running {
         let (known, wait) = crossbeam_channel::bounded(1);
         self.loopback.send(Note::Ready { known });
         let _ = wait.recv();
-    }
-
-    fn workers_of(&self, built: &Built, stage: &Definition, id: StageId) -> impl Iterator<Item = Worker> {
-        let metrics = Arc::clone(self.transport.stages()[id.index()].metrics());
-        let sink: Arc<dyn Sink> = Arc::new(self.transport.sink(&built.settings.limits, workers(stage)));
-        (0..workers(stage)).map(move |worker| Worker {
-            id: WorkerId(worker),
-            stage: id,
-            factory: Arc::clone(&stage.factory),
-            routes: Arc::clone(&stage.routes),
-            max_hops: built.hops.max_hops,
-            max_parts: built.hops.max_parts,
-            transport: Arc::clone(&self.transport),
-            metrics: Arc::clone(&metrics),
-            sink: Arc::clone(&sink),
-            compress: built.settings.compress,
-        })
     }
 
     /// Where it listens, with the port that it got: `tcp://127.0.0.1:8002`. `None` where it does not listen.
@@ -191,12 +157,12 @@ impl Running {
     /// What each stage has done so far, in the pipeline's order.
     #[must_use]
     pub fn stages(&self) -> Vec<StageStats> {
-        let stats = |stage: &LocalStage| {
-            let (waiting, running) = stage.load();
-            let (jobs, busy) = stage.metrics().runs();
-            StageStats { name: stage.metrics().stage(), waiting, running, jobs, busy }
+        let stats = |pool: &Arc<Pool>| {
+            let (waiting, running) = pool.load();
+            let (jobs, busy) = pool.metrics().runs();
+            StageStats { name: pool.metrics().stage(), waiting, running, jobs, busy }
         };
-        self.transport.stages().iter().map(stats).collect()
+        self.transport.pools().iter().map(stats).collect()
     }
 
     /// Begins to drain: nothing new is taken, and the pipeline ends once what is in flight is answered. Does not wait.
@@ -218,9 +184,10 @@ impl Running {
         self.wait();
     }
 
-    /// Lets the first signal drain the pipeline.
-    pub(super) fn drain_at(&self, signals: &Caught) {
-        signals.drains(self.loopback.clone());
+    /// What drains it, from anywhere.
+    pub(super) fn drainer(&self) -> Box<dyn Fn() + Send + Sync> {
+        let loopback = self.loopback.clone();
+        Box::new(move || _ = loopback.send(Note::Drain))
     }
 
     /// Waits until the pipeline has ended, by [`drain`](Self::drain) or [`abort`](Self::abort).
@@ -254,30 +221,19 @@ impl Drop for Running {
     }
 }
 
-fn local_stage(built: &Built, stage: &Definition, metrics: &Metrics) -> LocalStage {
+fn pool(built: &Built, id: StageId, metrics: &Metrics) -> Pool {
+    let stage = &built.stages[id.index()];
     let options = Options {
         queue: stage.options.queue.unwrap_or(built.settings.max_in_flight),
         timeout: stage.options.timeout,
+        wait: None,
         idempotent: stage.options.idempotent,
         attempts: ATTEMPTS,
     };
-    LocalStage::new(Arc::new(metrics.stage(stage.name)), options, workers(stage))
+    Pool::new(id, Arc::new(metrics.stage(stage.name)), options, workers::of(stage))
 }
 
-pub(super) fn workers(stage: &Definition) -> usize {
-    stage.options.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
-}
-
-/// Linux shows 15 bytes of a thread's name, and the worker's number should be among them.
-fn short(stage: &str) -> &str {
-    stage
-        .char_indices()
-        .take_while(|(at, c)| at + c.len_utf8() <= 11)
-        .last()
-        .map_or("", |(at, c)| &stage[..at + c.len_utf8()])
-}
-
-fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {
+pub(super) fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {
     StartError::System { doing, source: source.into() }
 }
 

@@ -70,7 +70,11 @@ fn follow(step: Step, stage: StageId, mut context: Context, max_parts: usize) ->
             }
             let fork = Fork::new(context.part.take(), stage, context.hops, parts);
             let parts = std::iter::from_fn(|| fork.next_part());
-            Some(parts.map(|(part, payload)| Waiting { stage, context: context.of_part(part), payload }).collect())
+            Some(
+                parts
+                    .map(|(part, payload)| Waiting { stage, context: context.of_part(part, &fork), payload })
+                    .collect(),
+            )
         }
         Step::Join { part, gather, .. } => {
             let place = context.part.take()?;

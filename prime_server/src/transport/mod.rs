@@ -1,8 +1,10 @@
-//! The seam between threads and wires: how a job gets to a stage, and how an answer gets back.
+//! The seams between threads and wires: how a job gets to a stage, and what becomes of it there.
 
+use std::fmt;
 use std::time::Instant;
 
-use crate::balancer::Job;
+use crate::CodecError;
+use crate::balancer::{Expired, Job};
 use crate::context::{Context, Reason, Ticket};
 use crate::ids::{RequestId, StageId};
 use crate::payload::Payload;
@@ -10,8 +12,13 @@ use crate::response::Reply;
 
 mod local;
 mod places;
+mod pool;
+mod sink;
+pub(crate) mod zmq;
 
-pub(crate) use local::{Local, LocalSource, LocalStage};
+pub(crate) use local::Local;
+pub(crate) use pool::{Next, Pool, Source};
+pub(crate) use sink::StreamSink;
 
 /// A job on its way to a stage, or waiting there.
 #[derive(Debug)]
@@ -37,6 +44,9 @@ impl Job for Envelope {
     fn attempt(&self) -> u32 {
         self.context.attempt
     }
+    fn next_attempt(&mut self) {
+        self.context.attempt += 1;
+    }
     fn returns(&self) -> bool {
         self.returns
     }
@@ -52,30 +62,50 @@ pub(crate) enum Rejected {
     Full(Envelope),
     /// The stage takes nothing any more.
     Gone(Envelope),
+    /// The message cannot be written, or the parts of a split cannot be read.
+    Message(Context, CodecError),
 }
 
-/// How jobs and answers travel.
-pub(crate) trait Transport: Send + Sync + 'static {
-    /// Hands a job to a stage's balancer.
-    fn dispatch(&self, to: StageId, job: Envelope, now: Instant) -> Result<(), Rejected>;
-    /// Takes an answer back to the front end.
-    fn reply(&self, id: RequestId, reply: Reply);
+/// How the front end reaches the stages.
+pub(crate) trait Transport: Send + Sync + fmt::Debug {
+    /// Hands jobs to a stage. Returns what was refused at once.
+    fn dispatch_all(&self, to: StageId, jobs: &mut dyn Iterator<Item = Envelope>, now: Instant) -> Vec<Rejected>;
     /// Nobody waits for the request any more: takes it out of the queue where it waits, flags it where it runs.
     fn cancel(&self, ticket: &Ticket, why: Reason);
+    /// Each stage's name, and how many jobs wait and run there, as far as it is known here.
+    fn loads(&self) -> Vec<(String, usize, usize)>;
+    /// Ends what has outlived a stage's timeout, and returns it with the moment to call again. Where the front end has been told to
+    /// [plan](crate::loopback::Note::Plan) it.
+    fn tick(&self, _stage: StageId, _now: Instant) -> (Vec<Expired<Envelope>>, Option<Instant>) {
+        (Vec::new(), None)
+    }
+    /// When the front end should call [`tick`](Self::tick).
+    fn planned(&self, _stage: StageId) -> Option<Instant> {
+        None
+    }
+    /// Drops a cancelled job that was waiting at a stage.
+    fn discard(&self, _stage: StageId, job: Envelope) {
+        drop(job);
+    }
+    /// Nothing is taken any more.
+    fn close(&self);
 }
 
-/// Where a worker's jobs come from.
-pub(crate) trait Source {
-    /// Waits for a job.
-    fn next(&mut self) -> Next;
-    /// The last job is over: its outcome is on its way.
-    fn done(&mut self);
+/// Where a worker's outcomes go.
+pub(crate) trait Outlet: Send + Sync + fmt::Debug {
+    /// Takes (a piece of) the answer back to the front end.
+    fn reply(&self, id: RequestId, reply: Reply);
+    /// Sends the job on to another stage.
+    fn forward(&self, to: StageId, context: Context, payload: Payload, now: Instant) -> Result<(), Rejected>;
+    /// Sends the job on in parts, of which there is one at least.
+    fn split(&self, to: StageId, context: Context, parts: Vec<Payload>, now: Instant) -> Result<(), Rejected>;
+    /// Notes what a part has come to. With the last of them the whole goes on, to the stage that joins them.
+    fn join(&self, to: StageId, context: Context, part: Payload, gather: Gather, now: Instant) -> Result<(), Rejected>;
+    /// The job is over without an outcome, since nobody waits for one.
+    fn dropped(&self, id: RequestId);
+    /// A part of the request has the answer: the others are in vain.
+    fn cancel_parts(&self, ticket: &Ticket);
 }
 
-/// What a worker does next.
-#[derive(Debug)]
-pub(crate) enum Next {
-    Job(Envelope),
-    /// No job will come any more.
-    Drained,
-}
+/// Makes one payload of those of all parts.
+pub(crate) type Gather = fn(Vec<Payload>) -> Result<Payload, CodecError>;

@@ -1,0 +1,389 @@
+//! What the balancer of crews promises, event by event.
+
+use std::time::Duration;
+
+use super::super::test_job::{TestJob, job};
+use super::*;
+
+const OPTIONS: Options = Options { queue: 9, timeout: None, wait: None, idempotent: false, attempts: 3 };
+const IDEMPOTENT: Options = Options { idempotent: true, ..OPTIONS };
+const SECOND: Duration = Duration::from_secs(1);
+
+fn crews(options: Options) -> (Crews<TestJob>, Instant) {
+    (Crews::new(options), Instant::now())
+}
+
+fn enlist(crews: &mut Crews<TestJob>, slots: u32, ahead: u32) -> CrewId {
+    let crew = crews.enlist();
+    crews.announce(crew, slots, ahead);
+    crew
+}
+
+fn offer(crews: &mut Crews<TestJob>, id: u32, now: Instant) -> JobKey {
+    crews.offer(job(id), now).expect("there is room")
+}
+
+fn assigned(crews: &mut Crews<TestJob>) -> Option<(CrewId, u32)> {
+    crews.assign().map(|(crew, _, job)| (crew, job.id))
+}
+
+fn attempt(id: u32, attempt: u32) -> TestJob {
+    TestJob { attempt, ..job(id) }
+}
+
+#[test]
+fn jobs_are_given_in_the_order_they_came() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = enlist(&mut crews, 2, 0);
+    let keys = [1, 2, 3].map(|id| offer(&mut crews, id, now));
+    assert_eq!(crews.assign(), Some((crew, keys[0], &job(1))));
+    assert_eq!(crews.assign(), Some((crew, keys[1], &job(2))));
+    assert_eq!(crews.assign(), None);
+    assert_eq!(crews.done(crew, keys[1]), Some(job(2)));
+    assert_eq!(crews.assign(), Some((crew, keys[2], &job(3))));
+}
+
+#[test]
+fn a_crew_that_has_not_said_what_it_can_take_gets_nothing() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = crews.enlist();
+    offer(&mut crews, 1, now);
+    assert_eq!(crews.assign(), None);
+    crews.announce(crew, 1, 0);
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+}
+
+#[test]
+fn a_full_queue_hands_the_job_back_unless_it_returns_or_is_a_part() {
+    let (mut crews, now) = crews(Options { queue: 1, ..OPTIONS });
+    offer(&mut crews, 1, now);
+    assert_eq!(crews.offer(job(2), now), Err(job(2)));
+    assert!(crews.offer(TestJob { returns: true, ..job(3) }, now).is_ok());
+    assert!(crews.offer(TestJob { is_part: true, ..job(4) }, now).is_ok());
+}
+
+#[test]
+fn what_crews_have_room_for_does_not_count_as_waiting() {
+    let (mut crews, now) = crews(Options { queue: 0, ..OPTIONS });
+    enlist(&mut crews, 1, 1);
+    offer(&mut crews, 1, now);
+    offer(&mut crews, 2, now);
+    assert_eq!(crews.offer(job(3), now), Err(job(3)));
+    while crews.assign().is_some() {}
+    assert_eq!(crews.offer(job(3), now), Err(job(3)));
+}
+
+#[test]
+fn a_job_goes_to_the_crew_with_the_fewest_jobs_to_a_thread() {
+    let (mut crews, now) = crews(OPTIONS);
+    let (small, large) = (enlist(&mut crews, 2, 0), enlist(&mut crews, 4, 0));
+    (1..=6).for_each(|id| _ = offer(&mut crews, id, now));
+    let given: Vec<_> = std::iter::from_fn(|| assigned(&mut crews)).map(|(crew, _)| crew).collect();
+    assert_eq!(given, [small, large, large, small, large, large]);
+}
+
+#[test]
+fn of_equal_crews_the_one_that_became_free_last_is_given_the_job() {
+    let (mut crews, now) = crews(OPTIONS);
+    let both = [1, 2].map(|_| enlist(&mut crews, 1, 0));
+    for (id, last) in [(1, both[0]), (3, both[1])] {
+        let keys = [id, id + 1].map(|id| offer(&mut crews, id, now));
+        let mut given: Vec<_> = keys.map(|key| (crews.assign().expect("two are free").0, key)).into();
+        given.sort_by_key(|(crew, _)| *crew == last);
+        given.into_iter().for_each(|(crew, key)| assert!(crews.done(crew, key).is_some()));
+        let key = offer(&mut crews, 9, now);
+        assert_eq!(assigned(&mut crews), Some((last, 9)));
+        crews.done(last, key);
+    }
+}
+
+#[test]
+fn nothing_is_given_ahead_while_a_thread_is_free() {
+    let (mut crews, now) = crews(OPTIONS);
+    let (eager, plain) = (enlist(&mut crews, 1, 3), enlist(&mut crews, 2, 0));
+    (1..=5).for_each(|id| _ = offer(&mut crews, id, now));
+    let given: Vec<_> = std::iter::from_fn(|| assigned(&mut crews)).map(|(crew, _)| crew).collect();
+    assert_eq!(given, [eager, plain, plain, eager, eager]);
+}
+
+#[test]
+fn the_crew_with_the_fewest_ahead_is_given_the_next() {
+    let (mut crews, now) = crews(OPTIONS);
+    let both = [1, 2].map(|_| enlist(&mut crews, 1, 2));
+    (1..=7).for_each(|id| _ = offer(&mut crews, id, now));
+    let given: Vec<_> = std::iter::from_fn(|| assigned(&mut crews)).map(|(crew, _)| crew).collect();
+    assert_eq!(given, [both[0], both[1], both[0], both[1], both[0], both[1]]);
+}
+
+#[test]
+fn a_crew_that_has_shrunk_gets_nothing_until_it_is_below_again() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = enlist(&mut crews, 3, 0);
+    let keys = [1, 2, 3, 4].map(|id| offer(&mut crews, id, now));
+    (1..=3).for_each(|id| assert_eq!(assigned(&mut crews), Some((crew, id))));
+    crews.announce(crew, 2, 0);
+    crews.done(crew, keys[0]);
+    assert_eq!(crews.assign(), None);
+    crews.done(crew, keys[1]);
+    assert_eq!(assigned(&mut crews), Some((crew, 4)));
+}
+
+#[test]
+fn a_crew_that_was_withdrawn_keeps_what_it_holds_and_gets_nothing_more() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = enlist(&mut crews, 2, 0);
+    let key = offer(&mut crews, 1, now);
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+    crews.withdraw(crew, now);
+    offer(&mut crews, 2, now);
+    assert_eq!(crews.assign(), None);
+    assert_eq!(crews.done(crew, key), Some(job(1)));
+    crews.announce(crew, 2, 0);
+    assert_eq!(crews.assign(), None);
+    assert_eq!(crews.lost(crew, now), Orphans { retried: vec![], given_up: vec![] });
+}
+
+#[test]
+fn an_outcome_counts_only_from_the_crew_that_has_the_job() {
+    let (mut crews, now) = crews(IDEMPOTENT);
+    let first = enlist(&mut crews, 1, 0);
+    let key = offer(&mut crews, 1, now);
+    assert_eq!(crews.done(first, key), None, "it waits still");
+    assert_eq!(assigned(&mut crews), Some((first, 1)));
+    let second = enlist(&mut crews, 1, 0);
+    assert_eq!(crews.done(second, key), None);
+    crews.lost(first, now);
+    assert_eq!(assigned(&mut crews), Some((second, 1)));
+    assert_eq!(crews.done(first, key), None, "it came too late");
+    assert_eq!(crews.done(second, key), Some(attempt(1, 2)));
+}
+
+#[test]
+fn a_late_outcome_is_not_taken_for_that_of_the_next_job_at_the_same_place() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = enlist(&mut crews, 1, 0);
+    let old = offer(&mut crews, 1, now);
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+    assert_eq!(crews.done(crew, old), Some(job(1)));
+    let new = offer(&mut crews, 2, now);
+    assert_eq!(assigned(&mut crews), Some((crew, 2)));
+    assert_eq!(old.slot, new.slot);
+    assert_eq!(crews.done(crew, old), None);
+    assert_eq!(crews.cancel(old), None);
+    assert_eq!(crews.done(crew, new), Some(job(2)));
+}
+
+#[test]
+fn a_returned_job_goes_before_all_others_to_another_free_crew_as_the_same_attempt() {
+    let (mut crews, now) = crews(OPTIONS);
+    let first = enlist(&mut crews, 1, 1);
+    let keys = [1, 2, 3].map(|id| offer(&mut crews, id, now));
+    (1..=2).for_each(|id| assert_eq!(assigned(&mut crews), Some((first, id))));
+    crews.returned(first, keys[1]);
+    let other = enlist(&mut crews, 9, 0);
+    crews.done(first, keys[0]);
+    assert_eq!(crews.assign(), Some((other, keys[1], &job(2))));
+}
+
+#[test]
+fn a_returned_job_goes_back_to_its_crew_where_no_other_has_a_free_thread() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = enlist(&mut crews, 1, 1);
+    enlist(&mut crews, 0, 1);
+    let keys = [1, 2].map(|id| offer(&mut crews, id, now));
+    (1..=2).for_each(|id| assert_eq!(assigned(&mut crews), Some((crew, id))));
+    crews.returned(crew, keys[1]);
+    crews.done(crew, keys[0]);
+    assert_eq!(assigned(&mut crews), Some((crew, 2)));
+}
+
+#[test]
+fn a_returned_job_is_not_given_ahead_again_and_none_is_before_it() {
+    let (mut crews, now) = crews(OPTIONS);
+    let both = [1, 2].map(|_| enlist(&mut crews, 1, 1));
+    let keys = [1, 2, 3].map(|id| offer(&mut crews, id, now));
+    (0..3).for_each(|n| assert_eq!(assigned(&mut crews), Some((both[n % 2], n as u32 + 1))));
+    offer(&mut crews, 4, now);
+    crews.returned(both[0], keys[2]);
+    assert_eq!(crews.assign(), None);
+    crews.done(both[1], keys[1]);
+    assert_eq!(assigned(&mut crews), Some((both[1], 3)));
+    assert_eq!(assigned(&mut crews).map(|(_, id)| id), Some(4));
+}
+
+#[test]
+fn lost_jobs_are_tried_again_before_all_others_and_in_their_order() {
+    let (mut crews, now) = crews(IDEMPOTENT);
+    let lost = enlist(&mut crews, 2, 0);
+    let keys = [1, 2, 3].map(|id| offer(&mut crews, id, now));
+    (1..=2).for_each(|id| assert_eq!(assigned(&mut crews), Some((lost, id))));
+    let mut orphans = crews.lost(lost, now);
+    orphans.retried.sort();
+    assert_eq!(orphans, Orphans { retried: keys[..2].to_vec(), given_up: vec![] });
+    assert_eq!(crews.get(keys[0]), Some(&attempt(1, 2)));
+    let crew = enlist(&mut crews, 3, 0);
+    assert_ne!(crew, lost);
+    assert_eq!(crews.assign(), Some((crew, keys[0], &attempt(1, 2))));
+    assert_eq!(crews.assign(), Some((crew, keys[1], &attempt(2, 2))));
+    assert_eq!(crews.assign(), Some((crew, keys[2], &job(3))));
+}
+
+#[test]
+fn a_lost_job_is_given_up_unless_its_stage_is_idempotent() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = enlist(&mut crews, 1, 0);
+    let key = offer(&mut crews, 1, now);
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+    assert_eq!(crews.lost(crew, now), Orphans { retried: vec![], given_up: vec![job(1)] });
+    assert_eq!(crews.get(key), None);
+    assert_eq!((crews.waiting(), crews.running(), crews.crews()), (0, 0, 0));
+}
+
+#[test]
+fn attempts_are_bounded() {
+    let (mut crews, now) = crews(IDEMPOTENT);
+    offer(&mut crews, 1, now);
+    for n in 1..=3 {
+        let crew = enlist(&mut crews, 1, 0);
+        assert_eq!(crews.assign().map(|(_, _, job)| job.attempt), Some(n));
+        let orphans = crews.lost(crew, now);
+        assert_eq!((orphans.retried.len(), orphans.given_up.len()), if n < 3 { (1, 0) } else { (0, 1) });
+    }
+}
+
+#[test]
+fn a_cancelled_job_leaves_the_queue_at_once() {
+    let (mut crews, now) = crews(OPTIONS);
+    let keys = [1, 2].map(|id| offer(&mut crews, id, now));
+    assert_eq!(crews.cancel(keys[0]), Some(Cancelled::Waiting(job(1))));
+    assert_eq!(crews.cancel(keys[0]), None);
+    let crew = enlist(&mut crews, 2, 0);
+    assert_eq!(assigned(&mut crews), Some((crew, 2)));
+}
+
+#[test]
+fn a_job_that_is_cancelled_at_a_crew_keeps_a_thread_until_it_is_done() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = enlist(&mut crews, 1, 0);
+    let keys = [1, 2].map(|id| offer(&mut crews, id, now));
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+    assert_eq!(crews.cancel(keys[0]), Some(Cancelled::Running(crew, job(1))));
+    assert_eq!(crews.cancel(keys[0]), None);
+    assert_eq!((crews.running(), crews.assign()), (1, None));
+    assert_eq!(crews.done(crew, keys[0]), None);
+    assert_eq!(assigned(&mut crews), Some((crew, 2)));
+}
+
+#[test]
+fn a_cancelled_job_is_not_queued_again_where_its_crew_is_lost_or_returns_it() {
+    let (mut crews, now) = crews(Options { timeout: Some(SECOND), ..IDEMPOTENT });
+    let crew = enlist(&mut crews, 2, 0);
+    let keys = [1, 2].map(|id| offer(&mut crews, id, now));
+    for key in keys {
+        assert!(crews.assign().is_some());
+        assert!(matches!(crews.cancel(key), Some(Cancelled::Running(..))));
+    }
+    assert_eq!(crews.next_event(), None);
+    crews.returned(crew, keys[0]);
+    assert_eq!((crews.waiting(), crews.running()), (0, 1));
+    assert_eq!(crews.lost(crew, now), Orphans { retried: vec![], given_up: vec![] });
+    assert_eq!((crews.waiting(), crews.running()), (0, 0));
+}
+
+#[test]
+fn the_timeout_covers_waiting_and_running_and_all_attempts() {
+    let (mut crews, now) = crews(Options { timeout: Some(SECOND), ..IDEMPOTENT });
+    let lost = enlist(&mut crews, 1, 0);
+    let keys = [1, 2].map(|id| offer(&mut crews, id, now));
+    assert_eq!(assigned(&mut crews), Some((lost, 1)));
+    crews.lost(lost, now + SECOND / 2);
+    let crew = enlist(&mut crews, 1, 0);
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+    assert_eq!(crews.next_event(), Some(now + SECOND));
+    assert_eq!(crews.tick(now + SECOND / 2), None);
+    assert_eq!(crews.tick(now + SECOND), Some(Overdue::Running(crew, keys[0], attempt(1, 2))));
+    assert_eq!(crews.tick(now + SECOND), Some(Overdue::Waiting(job(2))));
+    assert_eq!((crews.tick(now + SECOND), crews.next_event()), (None, None));
+    assert_eq!((crews.waiting(), crews.running()), (0, 1), "the crew has it until it is done");
+    assert_eq!(crews.lost(crew, now + SECOND), Orphans { retried: vec![], given_up: vec![] });
+}
+
+#[test]
+fn a_new_timeout_is_that_of_jobs_offered_from_then_on() {
+    let (mut crews, now) = crews(OPTIONS);
+    offer(&mut crews, 1, now);
+    assert_eq!(crews.next_event(), None);
+    crews.set_options(Options { timeout: Some(SECOND), ..OPTIONS });
+    offer(&mut crews, 2, now);
+    assert_eq!(crews.tick(now + SECOND), Some(Overdue::Waiting(job(2))));
+    assert_eq!(crews.tick(now + SECOND), None);
+}
+
+#[test]
+fn where_no_crew_has_come_a_job_waits_no_longer_than_it_may() {
+    let (mut crews, now) = crews(Options { wait: Some(SECOND), ..OPTIONS });
+    offer(&mut crews, 1, now);
+    offer(&mut crews, 2, now + SECOND / 2);
+    assert_eq!(crews.next_event(), Some(now + SECOND));
+    assert_eq!(crews.tick(now + SECOND / 2), None);
+    assert_eq!(crews.tick(now + SECOND), Some(Overdue::Unattended(job(1))));
+    assert_eq!(crews.tick(now + SECOND), None);
+    assert_eq!(crews.next_event(), Some(now + SECOND * 3 / 2));
+    crews.enlist();
+    assert_eq!(crews.next_event(), None);
+    assert_eq!(crews.tick(now + SECOND * 9), None);
+}
+
+#[test]
+fn the_wait_begins_anew_when_the_last_crew_is_lost() {
+    let (mut crews, now) = crews(Options { wait: Some(SECOND), ..IDEMPOTENT });
+    let crew = enlist(&mut crews, 1, 0);
+    offer(&mut crews, 1, now);
+    offer(&mut crews, 2, now);
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+    crews.lost(crew, now + SECOND);
+    assert_eq!(crews.tick(now + SECOND), None);
+    offer(&mut crews, 3, now + SECOND * 3 / 2);
+    assert_eq!(crews.next_event(), Some(now + SECOND * 2));
+    let unattended: Vec<_> = std::iter::from_fn(|| crews.tick(now + SECOND * 2)).collect();
+    assert_eq!(unattended, [attempt(1, 2), job(2)].map(Overdue::Unattended));
+    assert_eq!(crews.next_event(), Some(now + SECOND * 5 / 2));
+}
+
+#[test]
+fn a_crew_that_was_withdrawn_is_not_there_for_what_waits() {
+    let (mut crews, now) = crews(Options { wait: Some(SECOND), ..OPTIONS });
+    let crew = enlist(&mut crews, 1, 0);
+    offer(&mut crews, 1, now);
+    offer(&mut crews, 2, now);
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+    crews.withdraw(crew, now + SECOND);
+    crews.withdraw(crew, now + SECOND * 2);
+    assert_eq!(crews.next_event(), Some(now + SECOND * 2));
+    assert_eq!(crews.tick(now + SECOND * 2), Some(Overdue::Unattended(job(2))));
+    assert_eq!(crews.running(), 1);
+}
+
+#[test]
+fn what_waits_is_given_up_first_come_first_and_what_runs_is_kept() {
+    let (mut crews, now) = crews(OPTIONS);
+    let crew = enlist(&mut crews, 1, 0);
+    let key = offer(&mut crews, 1, now);
+    assert_eq!(assigned(&mut crews), Some((crew, 1)));
+    offer(&mut crews, 2, now);
+    offer(&mut crews, 3, now);
+    assert_eq!(crews.clear(), [job(2), job(3)]);
+    assert_eq!(crews.done(crew, key), Some(job(1)));
+}
+
+#[test]
+fn threads_are_counted_as_announced() {
+    let (mut crews, now) = crews(OPTIONS);
+    let first = enlist(&mut crews, 2, 1);
+    enlist(&mut crews, 3, 1);
+    assert_eq!((crews.crews(), crews.slots()), (2, 5));
+    crews.announce(first, 1, 0);
+    assert_eq!(crews.slots(), 4);
+    crews.lost(first, now);
+    assert_eq!((crews.crews(), crews.slots()), (1, 3));
+}

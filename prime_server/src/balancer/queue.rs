@@ -1,0 +1,356 @@
+//! What waits before a pool, in order, and the places of what has been taken from there until it is done.
+//!
+//! A job keeps its place, and with it its timeout, from its offer to its end, also where it is queued again in between.
+
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use crate::deadlines::Deadlines;
+use crate::ids::RequestId;
+
+/// What a balancer needs to know of a job.
+pub(crate) trait Job {
+    fn id(&self) -> RequestId;
+    /// Which attempt this is, from 1.
+    fn attempt(&self) -> u32;
+    /// Another attempt begins, as the last one's worker was lost.
+    fn next_attempt(&mut self);
+    /// The job has passed this stage before. It is always taken, since its sender must never be stuck with it: in a cycle
+    /// the sender may be the one who should make room.
+    fn returns(&self) -> bool;
+    /// The job is a part of a request. It is always taken too, and does not count among those that wait, since no more are sent
+    /// at a time than there are workers.
+    fn is_part(&self) -> bool;
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// The most jobs that may wait.
+    pub(crate) queue: usize,
+    /// The longest that a job may wait and run.
+    pub(crate) timeout: Option<Duration>,
+    /// The longest that a job may wait while no worker at all is there. Workers of the same process always are.
+    pub(crate) wait: Option<Duration>,
+    /// A job whose worker was lost may be tried again.
+    pub(crate) idempotent: bool,
+    /// How often a job is tried at most.
+    pub(crate) attempts: u32,
+}
+
+/// Names a job from its offer to its end, and never another one: slots are used again, serials are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct JobKey {
+    pub(crate) serial: u64,
+    pub(crate) slot: u32,
+}
+
+impl JobKey {
+    /// As a number for other processes.
+    pub(crate) fn to_bits(self) -> u64 {
+        self.serial << 32 | u64::from(self.slot)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self { serial: bits >> 32, slot: bits as u32 }
+    }
+}
+
+/// Jobs `J` with what their balancer notes of each while it waits (`W`) and once it is taken (`T`).
+#[derive(Debug)]
+pub(super) struct Queue<J, W, T> {
+    options: Options,
+    entries: Slab<Entry<J, W, T>>,
+    serial: u64,
+    first: Option<usize>,
+    last: Option<usize>,
+    waiting: usize,
+    /// How many of the waiting jobs are parts.
+    parts: usize,
+    expiries: Deadlines<JobKey>,
+}
+
+#[derive(Debug)]
+struct Entry<J, W, T> {
+    serial: u64,
+    id: RequestId,
+    expires: bool,
+    state: State<J, W, T>,
+}
+
+#[derive(Debug)]
+enum State<J, W, T> {
+    /// In a list linked through the entries, so that a cancelled job leaves from the middle in O(1).
+    Waiting {
+        job: J,
+        note: W,
+        before: Option<usize>,
+        after: Option<usize>,
+    },
+    Taken(T),
+}
+
+impl<J: Job, W, T> Queue<J, W, T> {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            options,
+            entries: Slab::new(),
+            serial: 0,
+            first: None,
+            last: None,
+            waiting: 0,
+            parts: 0,
+            expiries: Deadlines::new(),
+        }
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Timeouts of jobs that are here already stay as they are.
+    pub(super) fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> usize {
+        self.parts
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.entries.len() - self.waiting
+    }
+
+    /// Queues a job last, or hands it back if the queue is full. As many as will be taken `at_once` do not count as waiting.
+    pub(super) fn offer(&mut self, job: J, note: W, at_once: usize, now: Instant) -> Result<JobKey, J> {
+        let room = self.options.queue.saturating_add(at_once.saturating_sub(self.parts));
+        if self.waiting - self.parts >= room && !job.returns() && !job.is_part() {
+            return Err(job);
+        }
+        let key = self.insert(job, note, now);
+        self.link_last(key.slot as usize);
+        Ok(key)
+    }
+
+    /// Queues a job first, whatever the limit.
+    pub(super) fn offer_first(&mut self, job: J, note: W, now: Instant) -> JobKey {
+        let key = self.insert(job, note, now);
+        self.link_first(key.slot as usize);
+        key
+    }
+
+    /// The slots and notes of what waits, first to last.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &W)> {
+        let mut next = self.first;
+        std::iter::from_fn(move || {
+            let slot = next?;
+            let State::Waiting { note, after, .. } = &self.entries[slot].state else {
+                unreachable!("a queued entry waits")
+            };
+            next = *after;
+            Some((slot, note))
+        })
+    }
+
+    /// Takes a waiting job. Its place is kept, with a note, until it is [finished](Self::finish).
+    pub(super) fn take(&mut self, slot: usize, note: T) -> J {
+        self.unlink(slot);
+        match std::mem::replace(&mut self.entries[slot].state, State::Taken(note)) {
+            State::Waiting { job, .. } => job,
+            State::Taken(_) => unreachable!("what was unlinked has waited"),
+        }
+    }
+
+    /// Queues a job that was taken again, before the others, at its old place.
+    pub(super) fn put_back(&mut self, slot: usize, job: J, note: W) {
+        self.entries[slot].state = State::Waiting { job, note, before: None, after: None };
+        self.link_first(slot);
+    }
+
+    /// Ends a job that was taken.
+    pub(super) fn finish(&mut self, slot: usize) -> T {
+        match self.remove(slot).state {
+            State::Taken(note) => note,
+            State::Waiting { .. } => unreachable!("only what was taken is finished"),
+        }
+    }
+
+    /// Ends a job that waits, and hands it back. `None` where it does not wait.
+    pub(super) fn take_out(&mut self, slot: usize) -> Option<J> {
+        let State::Waiting { .. } = self.entries[slot].state else { return None };
+        self.unlink(slot);
+        match self.remove(slot).state {
+            State::Waiting { job, .. } => Some(job),
+            State::Taken(_) => None,
+        }
+    }
+
+    /// Takes a request's waiting job out.
+    pub(super) fn cancel(&mut self, slot: usize, id: RequestId) -> Option<J> {
+        self.entries.get(slot).filter(|entry| entry.id == id)?;
+        self.take_out(slot)
+    }
+
+    /// Takes all waiting jobs of a request out.
+    pub(super) fn cancel_all(&mut self, id: RequestId) -> Vec<J> {
+        let slots: Vec<usize> = self.entries.iter().filter(|(_, entry)| entry.id == id).map(|(slot, _)| slot).collect();
+        slots.into_iter().filter_map(|slot| self.take_out(slot)).collect()
+    }
+
+    /// Takes all waiting jobs out, first to last.
+    pub(super) fn clear(&mut self) -> Vec<J> {
+        std::iter::from_fn(|| self.take_out(self.first?)).collect()
+    }
+
+    /// When the next timeout passes.
+    pub(super) fn next_expiry(&mut self) -> Option<Instant> {
+        let entries = &self.entries;
+        self.expiries.next(|key| is_live(entries, key))
+    }
+
+    /// The slot of a job, waiting or taken, whose timeout has passed at `now`. Each is given once.
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<usize> {
+        let entries = &self.entries;
+        let key = self.expiries.pop_due(now, |key| is_live(entries, key))?;
+        let slot = key.slot as usize;
+        self.entries[slot].expires = false;
+        Some(slot)
+    }
+
+    /// A job's timeout does not matter any more.
+    pub(super) fn never_expire(&mut self, slot: usize) {
+        if std::mem::take(&mut self.entries[slot].expires) {
+            self.count_stale();
+        }
+    }
+
+    pub(super) fn key(&self, slot: usize) -> JobKey {
+        JobKey { serial: self.entries[slot].serial, slot: slot as u32 }
+    }
+
+    /// The slot of a job that has not ended.
+    pub(super) fn find(&self, key: JobKey) -> Option<usize> {
+        let slot = key.slot as usize;
+        self.entries.get(slot).filter(|entry| entry.serial == key.serial).map(|_| slot)
+    }
+
+    pub(super) fn id(&self, slot: usize) -> RequestId {
+        self.entries[slot].id
+    }
+
+    /// A job, if it waits.
+    pub(super) fn waiting_at(&self, slot: usize) -> Option<&J> {
+        match &self.entries[slot].state {
+            State::Waiting { job, .. } => Some(job),
+            State::Taken(_) => None,
+        }
+    }
+
+    /// The note on a job, if it was taken.
+    pub(super) fn taken_at(&self, slot: usize) -> Option<&T> {
+        match &self.entries[slot].state {
+            State::Taken(note) => Some(note),
+            State::Waiting { .. } => None,
+        }
+    }
+
+    pub(super) fn taken_at_mut(&mut self, slot: usize) -> Option<&mut T> {
+        match &mut self.entries[slot].state {
+            State::Taken(note) => Some(note),
+            State::Waiting { .. } => None,
+        }
+    }
+
+    fn insert(&mut self, job: J, note: W, now: Instant) -> JobKey {
+        // Fits with the slot into a number for other processes.
+        self.serial = (self.serial + 1) & u64::from(u32::MAX);
+        let expires = self.options.timeout.map(|timeout| now + timeout);
+        let slot = self.entries.insert(Entry {
+            serial: self.serial,
+            id: job.id(),
+            expires: expires.is_some(),
+            state: State::Waiting { job, note, before: None, after: None },
+        });
+        let key = JobKey { serial: self.serial, slot: slot as u32 };
+        if let Some(due) = expires {
+            self.expiries.insert(due, key);
+        }
+        key
+    }
+
+    fn remove(&mut self, slot: usize) -> Entry<J, W, T> {
+        let removed = self.entries.remove(slot);
+        if removed.expires {
+            self.count_stale();
+        }
+        removed
+    }
+
+    fn count_stale(&mut self) {
+        let entries = &self.entries;
+        self.expiries.remove(|key| is_live(entries, key));
+    }
+
+    fn link_last(&mut self, slot: usize) {
+        *self.before_mut(slot) = self.last;
+        match self.last.replace(slot) {
+            Some(before) => *self.after_mut(before) = Some(slot),
+            None => self.first = Some(slot),
+        }
+        self.count(slot);
+    }
+
+    fn link_first(&mut self, slot: usize) {
+        *self.after_mut(slot) = self.first;
+        match self.first.replace(slot) {
+            Some(after) => *self.before_mut(after) = Some(slot),
+            None => self.last = Some(slot),
+        }
+        self.count(slot);
+    }
+
+    fn count(&mut self, slot: usize) {
+        self.waiting += 1;
+        self.parts += usize::from(self.waiting_at(slot).is_some_and(Job::is_part));
+    }
+
+    fn unlink(&mut self, slot: usize) {
+        let State::Waiting { job, before, after, .. } = &self.entries[slot].state else {
+            unreachable!("only waiting entries are unlinked")
+        };
+        let (is_part, before, after) = (job.is_part(), *before, *after);
+        match before {
+            Some(before) => *self.after_mut(before) = after,
+            None => self.first = after,
+        }
+        match after {
+            Some(after) => *self.before_mut(after) = before,
+            None => self.last = before,
+        }
+        self.waiting -= 1;
+        self.parts -= usize::from(is_part);
+    }
+
+    fn before_mut(&mut self, slot: usize) -> &mut Option<usize> {
+        match &mut self.entries[slot].state {
+            State::Waiting { before, .. } => before,
+            State::Taken(_) => unreachable!("a neighbour in the queue waits"),
+        }
+    }
+
+    fn after_mut(&mut self, slot: usize) -> &mut Option<usize> {
+        match &mut self.entries[slot].state {
+            State::Waiting { after, .. } => after,
+            State::Taken(_) => unreachable!("a neighbour in the queue waits"),
+        }
+    }
+}
+
+fn is_live<J, W, T>(entries: &Slab<Entry<J, W, T>>, key: JobKey) -> bool {
+    entries.get(key.slot as usize).is_some_and(|there| there.serial == key.serial && there.expires)
+}

@@ -1,0 +1,66 @@
+//! Ready command lines: for a server's own `main`, and for the front ends and proxies that need no code of a pipeline.
+
+mod arguments;
+mod generic;
+mod help;
+
+use std::io::{self, Write};
+
+use self::arguments::{Asked, parse};
+use crate::{Built, StartError};
+
+pub use self::generic::{httpd, proxyd};
+
+impl Built {
+    /// The whole `main` of a server. Its command line says what the process is:
+    ///
+    /// ```text
+    /// server                                                      all of it, at the endpoint given here
+    /// server tcp://*:8002                                         all of it, there; or: server all --listen tcp://*:8002
+    /// server httpd --listen tcp://*:8002 --discover WAY           the front end
+    /// server proxyd STAGE --bind tcp://*:7001                     a stage's load balancer
+    /// server workerd STAGE -j 2 --discover WAY                    a stage's worker, of two threads
+    /// ```
+    ///
+    /// It runs until SIGTERM or Ctrl-C, and says on standard error where it listens. [`Discover`](crate::Discover) has the ways. `--help`
+    /// has the rest; `--describe` prints the pipeline, `--dot` prints it for Graphviz.
+    ///
+    /// ```no_run
+    /// use prime_server::prelude::*;
+    ///
+    /// #[stage]
+    /// fn hello(_: Request) -> &'static str {
+    ///     "hello\n"
+    /// }
+    ///
+    /// fn main() -> Result<(), StartError> {
+    ///     Pipeline::new("hello").stage::<hello>().build()?.main("tcp://127.0.0.1:8002")
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`]: the command line is not understood, the endpoint cannot be listened on, or a stage's constructor fails.
+    pub fn main(&self, endpoint: &str) -> Result<(), StartError> {
+        let text = match parse(std::env::args_os().skip(1), endpoint)? {
+            Asked::Run(role) => return self.run_with(*role, say_where),
+            Asked::Describe => self.describe(),
+            Asked::Dot => self.to_dot(),
+            Asked::Help => help::of(self.name(), endpoint),
+        };
+        print(&text)
+    }
+}
+
+/// Says where a process listens. Whoever does not read this has no need of it.
+fn say_where(endpoint: Option<&str>) {
+    let _ = match endpoint {
+        Some(endpoint) => writeln!(io::stderr(), "listening on {endpoint}"),
+        None => writeln!(io::stderr(), "ready"),
+    };
+}
+
+fn print(text: &str) -> Result<(), StartError> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|source| StartError::System { doing: "write to standard output", source: source.into() })
+}

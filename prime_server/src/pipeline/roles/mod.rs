@@ -1,0 +1,305 @@
+//! A pipeline as processes: what a process of it can be, and how each kind is started and ended.
+
+mod front_end;
+mod proxy;
+mod worker;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+pub use self::front_end::FrontEndRole;
+pub(crate) use self::front_end::{Own, Parts, start as start_front_end};
+pub use self::proxy::ProxyRole;
+pub(crate) use self::proxy::start as start_proxy;
+pub use self::worker::WorkerRole;
+use super::built::Built;
+use super::running::{PATIENCE, system};
+use crate::discovery::{Place, Watch};
+use crate::lifecycle::Caught;
+use crate::transport::zmq::{Options, PeerId, Security};
+use crate::{Discover, StartError};
+
+/// What a process of a pipeline is.
+///
+/// ```no_run
+/// use prime_server::prelude::*;
+/// use prime_server::{FrontEndRole, Links, ProxyRole, Role, WorkerRole};
+///
+/// #[stage]
+/// fn hello(_: Request) -> &'static str {
+///     "hello\n"
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let pipeline = Pipeline::new("hello").stage::<hello>().build()?;
+///     let links = Links::new("fixed:hello=ipc:///run/hello".parse()?);
+///     let role = match std::env::args().nth(1).as_deref() {
+///         Some("proxy") => Role::Proxy(ProxyRole::new("hello", "ipc:///run/hello")),
+///         Some("worker") => Role::Worker(WorkerRole::new("hello", links)),
+///         Some("front") => Role::FrontEnd(FrontEndRole::new("tcp://*:8002", links)),
+///         _ => Role::All("tcp://*:8002".to_owned()),
+///     };
+///     Ok(pipeline.run(role)?)
+/// }
+/// ```
+///
+/// [`Built::main`] has a command line for this. No process needs to start before another one, and each may be restarted at any time.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Role {
+    /// All of it: it listens at that endpoint, and its stages are threads.
+    All(String),
+    /// It speaks HTTP with clients, and has its stages elsewhere.
+    FrontEnd(FrontEndRole),
+    /// It has the load balancer of one stage.
+    Proxy(ProxyRole),
+    /// It runs one stage.
+    Worker(WorkerRole),
+}
+
+/// How a front end or a worker finds the proxies, and what it expects of them.
+#[derive(Clone, Debug)]
+pub struct Links {
+    pub(super) discover: Vec<Discover>,
+    pub(super) common: Common,
+    pub(super) ahead: Duration,
+}
+
+/// What holds for all links of a process.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    name: Option<String>,
+    liveness: Duration,
+    wait: Duration,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self { name: None, liveness: Duration::from_secs(1), wait: Duration::from_secs(5) }
+    }
+}
+
+/// The shortest liveness: a quarter of it must be more than the pauses that a busy machine makes.
+const LEAST_LIVENESS: Duration = Duration::from_millis(20);
+
+impl Common {
+    fn options(&self, place: &str) -> Result<Options, StartError> {
+        if self.liveness < LEAST_LIVENESS {
+            let problem = format!("`liveness` is {:?}, and has to be 20 ms at least", self.liveness);
+            return Err(StartError::Option { place: place.to_owned(), problem });
+        }
+        Ok(Options { liveness: self.liveness, wait: self.wait, security: Security::default() })
+    }
+
+    /// What this process is called where people read of it.
+    fn name(&self, role: &str) -> String {
+        self.name.clone().unwrap_or_else(|| {
+            let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            format!("{role} {}@{host}", std::process::id())
+        })
+    }
+}
+
+impl Links {
+    /// To the proxies that this way finds, with the defaults for all else.
+    #[must_use]
+    pub fn new(discover: Discover) -> Self {
+        Self { discover: vec![discover], common: Common::default(), ahead: Duration::from_millis(1) }
+    }
+
+    /// Finds proxies in this way too.
+    #[must_use]
+    pub fn and(mut self, discover: Discover) -> Self {
+        self.discover.push(discover);
+        self
+    }
+
+    /// What this process is called in the logs of others. Default: what it is, its number and its host.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.common.name = Some(name.into());
+        self
+    }
+
+    /// A proxy that is silent for so long is dead; of its setting and this one the smaller counts. Default: 1 s.
+    #[must_use]
+    pub fn liveness(mut self, limit: Duration) -> Self {
+        self.common.liveness = limit;
+        self
+    }
+
+    /// The longest that a front end keeps a job for a stage that has no proxy; then it is answered 503. Default: 5 s.
+    #[must_use]
+    pub fn wait(mut self, limit: Duration) -> Self {
+        self.common.wait = limit;
+        self
+    }
+
+    /// How much work, in time, a worker takes ahead of its turn. With more, a worker that is far away is never idle; with less, a job
+    /// waits less behind another one while a worker elsewhere is idle: so long at most. Zero takes none, and each job costs its thread
+    /// a round trip. Default: 1 ms.
+    #[must_use]
+    pub fn ahead(mut self, time: Duration) -> Self {
+        self.ahead = time;
+        self
+    }
+}
+
+/// A process's part of a pipeline, once it has started; made by [`Built::start_as`]. Dropped, it ends at once;
+/// [`stop`](Self::stop) lets it finish what it has.
+pub struct Process {
+    endpoint: Option<String>,
+    control: Box<dyn Control>,
+}
+
+/// How a part is ended.
+pub(super) trait Control: Send {
+    /// Takes nothing more, and ends once what is there is done.
+    fn drainer(&self) -> Box<dyn Fn() + Send + Sync>;
+    fn abort(&self);
+    /// Waits for its end.
+    fn wait(&mut self);
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl Process {
+    pub(super) fn new(endpoint: Option<String>, control: impl Control + 'static) -> Self {
+        Self { endpoint, control: Box::new(control) }
+    }
+
+    /// Where it listens, with the port that it got. `None` for a worker, which only connects.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// Begins to drain: it takes nothing more, and ends once what it has is done. Does not wait.
+    pub fn drain(&self) {
+        self.control.drainer()();
+    }
+
+    /// Ends at once. Does not wait.
+    pub fn abort(&self) {
+        self.control.abort();
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(mut self) {
+        self.control.wait();
+    }
+
+    /// Drains, and waits until it has ended.
+    pub fn stop(self) {
+        self.drain();
+        self.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.control.abort();
+        self.control.wait();
+    }
+}
+
+impl Built {
+    /// Runs this process's part of the pipeline until SIGTERM or SIGINT, then drains. A second signal ends it at once.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve); and where the role names a stage that the pipeline does not have, or what cannot work.
+    pub fn run(&self, role: Role) -> Result<(), StartError> {
+        self.run_with(role, |_| ())
+    }
+
+    /// As [`run`](Self::run), and calls `ready` once it has started: with where it listens, if it does.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(&self, role: Role, ready: impl FnOnce(Option<&str>)) -> Result<(), StartError> {
+        let signals = Caught::new()?;
+        let process = self.start_as(role)?;
+        run_until_signalled(process, &signals, ready);
+        Ok(())
+    }
+
+    /// Starts this process's part of the pipeline.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn start_as(&self, role: Role) -> Result<Process, StartError> {
+        match role {
+            Role::All(endpoint) => front_end::all(self, &endpoint),
+            Role::FrontEnd(role) => front_end::start(&Parts::of(self), &role),
+            Role::Proxy(role) => proxy::start(&role),
+            Role::Worker(role) => worker::start(self, &role),
+        }
+    }
+}
+
+/// A role that needs no pipeline: [`Role::FrontEnd`] by its routes, [`Role::Proxy`].
+pub(crate) fn run_process(
+    start: impl FnOnce() -> Result<Process, StartError>,
+    ready: impl FnOnce(Option<&str>),
+) -> Result<(), StartError> {
+    let signals = Caught::new()?;
+    run_until_signalled(start()?, &signals, ready);
+    Ok(())
+}
+
+fn run_until_signalled(process: Process, signals: &Caught, ready: impl FnOnce(Option<&str>)) {
+    signals.drains(process.control.drainer());
+    ready(process.endpoint());
+    process.wait();
+}
+
+/// Tells of the proxies that are found in all ways together.
+fn watch(
+    links: &Links,
+    own: PeerId,
+    found: impl Fn(BTreeSet<Place>) + Send + Sync + 'static,
+) -> Result<Vec<Watch>, StartError> {
+    let all = Arc::new(Mutex::new(vec![BTreeSet::new(); links.discover.len()]));
+    let found = Arc::new(found);
+    let watch = |(at, discover): (usize, &Discover)| {
+        let (all, found) = (Arc::clone(&all), Arc::clone(&found));
+        discover.watch(own, move |places| {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            all[at] = places;
+            found(all.iter().flatten().cloned().collect());
+        })
+    };
+    links.discover.iter().enumerate().map(watch).collect()
+}
+
+/// A random name for this process.
+fn peer_id() -> Result<PeerId, StartError> {
+    let mut id = PeerId::default();
+    getrandom(&mut id, GetRandomFlags::empty()).map_err(|error| system("read random bytes", error))?;
+    Ok(id)
+}
+
+/// Waits for a thread, and says it if it has panicked.
+fn join(thread: Option<JoinHandle<()>>, name: &str) {
+    if let Some(thread) = thread
+        && thread.join().is_err()
+    {
+        tracing::error!(thread = name, "a thread panicked");
+    }
+}
+
+/// Whether all that keep it from being disconnected end soon.
+fn ended_within<T>(ended: &Receiver<T>) -> bool {
+    let until = Instant::now() + PATIENCE;
+    !matches!(ended.recv_deadline(until), Err(RecvTimeoutError::Timeout))
+}

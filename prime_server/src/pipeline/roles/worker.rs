@@ -1,0 +1,139 @@
+//! A process that runs one stage.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::Receiver;
+
+use super::super::built::Built;
+use super::super::running::ATTEMPTS;
+use super::super::workers;
+use super::{Control, Links, Process, ended_within, join, peer_id, system};
+use crate::balancer::Options;
+use crate::discovery::Watch;
+use crate::ids::StageId;
+use crate::mailbox::{Post, mailbox};
+use crate::metrics::Metrics;
+use crate::panics::log;
+use crate::transport::zmq::{Host, HostNote, HostOutlet, LinkIdentity, LinkRole, Links as Connected, StageTerms};
+use crate::transport::{Outlet, Pool};
+use crate::{Request, Schema, StartError};
+
+/// A [`Role::Worker`](super::Role::Worker).
+#[derive(Clone, Debug)]
+pub struct WorkerRole {
+    stage: String,
+    threads: Option<usize>,
+    links: Links,
+}
+
+impl WorkerRole {
+    /// Runs that stage of the pipeline for all proxies of it.
+    #[must_use]
+    pub fn new(stage: impl Into<String>, links: Links) -> Self {
+        Self { stage: stage.into(), threads: None, links }
+    }
+
+    /// How many threads run it. Default: the stage's `workers`.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+}
+
+struct Running {
+    post: Post<HostNote>,
+    thread: Option<JoinHandle<()>>,
+    /// Disconnected once the last worker has ended.
+    workers: Receiver<Infallible>,
+    /// Tell of proxies as long as it is there.
+    _watches: Vec<Watch>,
+}
+
+pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartError> {
+    let place = format!("worker of stage `{}` of pipeline `{}`", role.stage, built.name);
+    let refuse = |problem: String| StartError::Option { place: place.clone(), problem };
+    let at = built.stages.iter().position(|stage| stage.name == role.stage).ok_or_else(|| {
+        let names: Vec<&str> = built.stages.iter().map(|stage| stage.name).collect();
+        refuse(format!("the pipeline has no stage of that name: it has {}", names.join(", ")))
+    })?;
+    let threads = role.threads.unwrap_or_else(|| workers::of(&built.stages[at]));
+    if threads == 0 {
+        return Err(refuse("it has 0 threads, so that no job would ever run".to_owned()));
+    }
+    let options = role.links.common.options(&place)?;
+    let (stage, id) = (&built.stages[at], StageId(at as u16));
+    let (post, notes) = mailbox().map_err(|error| system("make an eventfd", error))?;
+    let metrics = Arc::new(Metrics::new(&built.name).stage(stage.name));
+    // The proxies have the queue, the timeout and the attempts.
+    let queueing = Options { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: ATTEMPTS };
+    let pool = Arc::new(Pool::new(id, metrics, queueing, threads));
+    let stages = built.stages.iter().map(|stage| (stage.name.to_owned(), stage.takes.message().1)).collect();
+    let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), stages));
+
+    let (message, schema) = stage.takes.message();
+    let identity = LinkIdentity {
+        peer: peer_id()?,
+        name: role.links.common.name(&format!("worker of {}", role.stage)),
+        role: LinkRole::Worker,
+        only: Some(role.stage.clone()),
+        messages: vec![(role.stage.clone(), message.to_owned(), schema)],
+        worker: Some(StageTerms {
+            slots: u32::try_from(threads).unwrap_or(u32::MAX),
+            queue: stage.options.queue.unwrap_or(built.settings.max_in_flight) as u64,
+            timeout: stage.options.timeout.map(crate::transport::zmq::millis),
+            idempotent: stage.options.idempotent,
+        }),
+    };
+    let (peer, drain_limit) = (identity.peer, built.settings.drain_limit);
+    let links = Connected::new(zmq::Context::new(), options, identity);
+    let takes = (schema, schema == Request::SCHEMA);
+    let host = Host::new(links, notes, Arc::clone(&pool), takes, role.links.ahead, drain_limit);
+    // No proxy is told of this process before each of its threads can work.
+    let (alive, ended) = crossbeam_channel::bounded(0);
+    let closed = Closes(Arc::clone(&pool));
+    workers::start(built, &[(stage, pool)], &outlet, alive)?;
+    let thread = thread::Builder::new().name("links".to_owned()).spawn(move || host.run());
+    let thread = thread.map_err(|error| system("start a thread", error))?;
+    std::mem::forget(closed);
+    let mut running = Running { post: post.clone(), thread: Some(thread), workers: ended, _watches: Vec::new() };
+    match super::watch(&role.links, peer, move |places| _ = post.send(HostNote::Found(places))) {
+        Ok(watches) => running._watches = watches,
+        Err(error) => {
+            running.abort();
+            running.wait();
+            return Err(error);
+        }
+    }
+    log(|| tracing::info!(stage = role.stage, threads, "a worker is there"));
+    Ok(Process::new(None, running))
+}
+
+/// Lets the workers that have started go where others could not.
+struct Closes(Arc<Pool>);
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Control for Running {
+    fn drainer(&self) -> Box<dyn Fn() + Send + Sync> {
+        let post = self.post.clone();
+        Box::new(move || _ = post.send(HostNote::Drain))
+    }
+
+    fn abort(&self) {
+        self.post.send(HostNote::Stop);
+    }
+
+    fn wait(&mut self) {
+        join(self.thread.take(), "links");
+        if !ended_within(&self.workers) {
+            tracing::warn!("workers are left behind that do not come back from their stage");
+        }
+    }
+}

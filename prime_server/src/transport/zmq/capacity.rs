@@ -1,0 +1,201 @@
+//! How many jobs a worker process tells its proxies that it can have.
+//!
+//! Late binding wants none ahead: a job that waits here behind a long one could run elsewhere. But then each thread stands idle for a
+//! round trip after each job, and each job is a message of its own. So as many are taken ahead as are done within a set time, by
+//! what jobs took lately: of jobs that take longer, none. If one takes longer all the same, those behind it are given back once that
+//! time has passed. What a job can lose is that time; what is gained is that threads find the next job at hand.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::links::LinkId;
+use crate::metrics::StageMetrics;
+
+pub(super) struct Capacity {
+    threads: usize,
+    /// The time that jobs may wait here.
+    ahead: Duration,
+    links: HashMap<LinkId, Announced>,
+    /// How many are taken ahead, of all links.
+    now_ahead: u32,
+    /// Jobs run, and their time, when that was last computed.
+    counted: (u64, Duration),
+    look_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Announced {
+    slots: u32,
+    ahead: u32,
+    held: u32,
+}
+
+/// The most jobs taken ahead for each thread.
+const MOST_AHEAD: u32 = 64;
+
+/// Jobs from which their usual time is computed.
+const SAMPLE: u64 = 16;
+
+/// The shortest patience with a job that waits here, as it is looked at by a timer.
+const LEAST_PATIENCE: Duration = Duration::from_millis(1);
+
+impl Capacity {
+    pub(super) fn new(threads: usize, ahead: Duration) -> Self {
+        let counted = (0, Duration::ZERO);
+        Self { threads, ahead, links: HashMap::new(), now_ahead: 0, counted, look_at: None }
+    }
+
+    /// A HELLO has announced all threads, and nothing ahead.
+    pub(super) fn linked(&mut self, link: LinkId) {
+        self.links.insert(link, Announced { slots: self.threads as u32, ahead: 0, held: 0 });
+    }
+
+    pub(super) fn lost(&mut self, link: LinkId) {
+        self.links.remove(&link);
+    }
+
+    pub(super) fn took(&mut self, link: LinkId) {
+        if let Some(announced) = self.links.get_mut(&link) {
+            announced.held += 1;
+        }
+    }
+
+    pub(super) fn ended(&mut self, link: LinkId) {
+        if let Some(announced) = self.links.get_mut(&link) {
+            announced.held = announced.held.saturating_sub(1);
+        }
+    }
+
+    /// A job was given back: more was announced than there was room for.
+    pub(super) fn returned(&mut self, link: LinkId) {
+        self.ended(link);
+        self.now_ahead = 0;
+        if let Some(announced) = self.links.get_mut(&link) {
+            // To be told anew, with what there is room for now.
+            announced.slots = u32::MAX;
+        }
+    }
+
+    /// How long a job may wait here.
+    pub(super) fn patience(&self) -> Duration {
+        self.ahead.max(LEAST_PATIENCE)
+    }
+
+    pub(super) fn must_look(&self, now: Instant) -> bool {
+        self.look_at.is_some_and(|at| at <= now)
+    }
+
+    /// There are jobs, and some may have to wait.
+    pub(super) fn look_later(&mut self, now: Instant) {
+        if self.look_at.is_none() && self.links.values().map(|link| link.held).sum::<u32>() as usize > self.threads {
+            self.look_at = Some(now + self.patience());
+        }
+    }
+
+    /// So many wait still.
+    pub(super) fn looked(&mut self, waiting: usize, now: Instant) {
+        self.look_at = (waiting > 0).then(|| now + self.patience());
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    /// Tells each link what it does not know. `held` counts the jobs of lost links too, which keep threads busy.
+    pub(super) fn announce(&mut self, metrics: &StageMetrics, held: usize, mut tell: impl FnMut(LinkId, u32, u32)) {
+        self.learn(metrics);
+        let free = self.threads.saturating_sub(held) as u32;
+        let ahead = self.now_ahead / (self.links.len().max(1) as u32);
+        for (link, announced) in &mut self.links {
+            let room = announced.slots.saturating_sub(announced.held);
+            // With one proxy that is always all threads. Several share them: one that has too little room while there is some is told,
+            // one that has too much finds out when a job comes back.
+            let slots =
+                if announced.slots == u32::MAX || room < free { announced.held + free } else { announced.slots };
+            if slots != announced.slots || differ(ahead, announced.ahead) {
+                (announced.slots, announced.ahead) = (slots, ahead);
+                tell(*link, slots, ahead);
+            }
+        }
+    }
+
+    /// Computes from what jobs took lately how many are done in the time that others may wait.
+    fn learn(&mut self, metrics: &StageMetrics) {
+        if self.ahead.is_zero() {
+            return;
+        }
+        let (jobs, busy) = metrics.runs();
+        let (known_jobs, known_busy) = self.counted;
+        let sample = jobs - known_jobs;
+        if sample >= SAMPLE {
+            self.counted = (jobs, busy);
+            let each = busy.saturating_sub(known_busy).div_f64(sample as f64).max(Duration::from_nanos(100));
+            let done = self.ahead.as_secs_f64() / each.as_secs_f64();
+            self.now_ahead = (done.min(f64::from(MOST_AHEAD)) * self.threads as f64) as u32;
+        }
+    }
+}
+
+/// Whether a change is worth a message.
+fn differ(a: u32, b: u32) -> bool {
+    (a == 0) != (b == 0) || a.abs_diff(b) * 4 > a.max(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const LINK: LinkId = LinkId::of_test(1);
+    const OTHER: LinkId = LinkId::of_test(2);
+    const AHEAD: Duration = Duration::from_millis(1);
+
+    fn told(capacity: &mut Capacity, metrics: &StageMetrics, held: usize) -> Vec<(LinkId, u32, u32)> {
+        let mut told = Vec::new();
+        capacity.announce(metrics, held, |link, slots, ahead| told.push((link, slots, ahead)));
+        told
+    }
+
+    fn ran(metrics: &StageMetrics, each: Duration) {
+        (0..SAMPLE).for_each(|_| metrics.ran(each));
+    }
+
+    #[test]
+    fn short_jobs_are_taken_ahead_and_long_ones_are_not() {
+        let metrics = Metrics::new("test").stage("stage");
+        let mut capacity = Capacity::new(2, AHEAD);
+        capacity.linked(LINK);
+        assert!(told(&mut capacity, &metrics, 0).is_empty(), "the HELLO has said it");
+        ran(&metrics, Duration::from_micros(100));
+        assert_eq!(told(&mut capacity, &metrics, 0), [(LINK, 2, 20)]);
+        ran(&metrics, Duration::from_micros(1));
+        assert_eq!(told(&mut capacity, &metrics, 0), [(LINK, 2, 2 * MOST_AHEAD)]);
+        ran(&metrics, Duration::from_millis(5));
+        assert_eq!(told(&mut capacity, &metrics, 0), [(LINK, 2, 0)]);
+    }
+
+    #[test]
+    fn nothing_is_taken_ahead_where_it_is_not_wanted() {
+        let metrics = Metrics::new("test").stage("stage");
+        let mut capacity = Capacity::new(2, Duration::ZERO);
+        capacity.linked(LINK);
+        ran(&metrics, Duration::from_micros(1));
+        assert!(told(&mut capacity, &metrics, 0).is_empty());
+    }
+
+    #[test]
+    fn two_proxies_share_the_threads() {
+        let metrics = Metrics::new("test").stage("stage");
+        let mut capacity = Capacity::new(2, AHEAD);
+        capacity.linked(LINK);
+        capacity.linked(OTHER);
+        // Both give as many as there are threads: one of them has its jobs back.
+        (0..2).for_each(|_| capacity.took(LINK));
+        (0..2).for_each(|_| capacity.took(OTHER));
+        (0..2).for_each(|_| capacity.returned(OTHER));
+        assert_eq!(told(&mut capacity, &metrics, 2), [(OTHER, 0, 0)]);
+        capacity.ended(LINK);
+        assert_eq!(told(&mut capacity, &metrics, 1), [(OTHER, 1, 0)]);
+        assert!(told(&mut capacity, &metrics, 1).is_empty());
+    }
+}

@@ -1,0 +1,152 @@
+//! One socket to one proxy, from its connection to its loss.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::outbox::{Outbox, Sent};
+use super::wire::{Command, Welcome, decode};
+use super::{BATCH, Options};
+
+pub(super) struct Connection {
+    socket: zmq::Socket,
+    /// Tells at once what the operating system knows of the connection.
+    monitor: zmq::Socket,
+    outbox: Outbox,
+    linked: bool,
+    /// When something was heard last, or the connection came about.
+    heard: Option<Instant>,
+    sent: Instant,
+    liveness: Duration,
+}
+
+/// What a proxy says.
+pub(super) enum Heard<'a> {
+    Welcome(Welcome<'a>),
+    /// What is not about the link itself.
+    Frame(zmq::Message),
+}
+
+/// Why a connection is to be closed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    Lost(&'static str),
+    Refused(String),
+}
+
+/// Makes the monitors' names unique.
+static MONITORS: AtomicU64 = AtomicU64::new(0);
+
+impl Connection {
+    pub(super) fn open(context: &zmq::Context, options: &Options, endpoint: &str, now: Instant) -> zmq::Result<Self> {
+        let socket = context.socket(zmq::DEALER)?;
+        super::set_up(&socket, endpoint)?;
+        socket.set_reconnect_ivl(50)?;
+        socket.set_reconnect_ivl_max(2000)?;
+        options.security.connect(&socket)?;
+        let name = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
+        let events = [zmq::SocketEvent::CONNECTED, zmq::SocketEvent::DISCONNECTED];
+        socket.monitor(&name, events.iter().map(|event| i32::from(event.to_raw())).sum())?;
+        let monitor = context.socket(zmq::PAIR)?;
+        monitor.set_linger(0)?;
+        monitor.connect(&name)?;
+        socket.connect(endpoint)?;
+        let outbox = Outbox::default();
+        Ok(Self { socket, monitor, outbox, linked: false, heard: None, sent: now, liveness: options.liveness })
+    }
+
+    /// What was sent is to leave although the connection is about to be closed.
+    pub(super) fn linger(&mut self) {
+        let _ = self.socket.set_linger(super::LAST_WORDS);
+    }
+
+    pub(super) fn is_linked(&self) -> bool {
+        self.linked
+    }
+
+    pub(super) fn push(&mut self, command: &Command<'_>) {
+        self.outbox.push(command);
+    }
+
+    pub(super) fn poll_items(&self) -> [zmq::PollItem<'_>; 2] {
+        [self.socket.as_poll_item(zmq::POLLIN), self.monitor.as_poll_item(zmq::POLLIN)]
+    }
+
+    pub(super) fn flush(&mut self, now: Instant) -> Result<(), Closing> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        self.sent = now;
+        match self.outbox.send(&self.socket, None) {
+            Sent::All => Ok(()),
+            Sent::Lost => Err(Closing::Lost("it does not take what it is sent")),
+        }
+    }
+
+    /// Takes what has come. Returns whether there may be more.
+    pub(super) fn receive(&mut self, now: Instant, mut hear: impl FnMut(Heard<'_>)) -> Result<bool, Closing> {
+        // Looked at first: what came before the end of the connection is there by then.
+        let closed = self.is_closed(now);
+        let mut frame = zmq::Message::new();
+        for _ in 0..if closed { usize::MAX } else { BATCH } {
+            if self.socket.recv(&mut frame, zmq::DONTWAIT).is_err() {
+                return if closed { Err(Closing::Lost("the connection was closed")) } else { Ok(false) };
+            }
+            self.heard = Some(now);
+            match frame.first() {
+                Some(&Command::BEAT) => {}
+                Some(&Command::WELCOME) => {
+                    if let Some(Command::Welcome(welcome)) = decode(&frame)
+                        && !self.linked
+                    {
+                        self.linked = true;
+                        self.liveness = self.liveness.min(Duration::from_millis(welcome.liveness.max(1)));
+                        hear(Heard::Welcome(welcome));
+                    }
+                }
+                Some(&Command::REFUSED) => {
+                    if let Some(Command::Refused { why }) = decode(&frame) {
+                        return Err(Closing::Refused(why.to_owned()));
+                    }
+                }
+                Some(&Command::WHO) => return Err(Closing::Lost("the proxy does not know this process")),
+                _ if self.linked => hear(Heard::Frame(std::mem::replace(&mut frame, zmq::Message::new()))),
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the operating system says that the connection has ended.
+    fn is_closed(&mut self, now: Instant) -> bool {
+        let mut closed = false;
+        let mut frame = zmq::Message::new();
+        while self.monitor.recv(&mut frame, zmq::DONTWAIT).is_ok() {
+            let event = frame.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
+            let connected = event == Some(zmq::SocketEvent::CONNECTED.to_raw());
+            closed |= event == Some(zmq::SocketEvent::DISCONNECTED.to_raw());
+            if connected && self.heard.is_none() {
+                self.heard = Some(now);
+            }
+            // The endpoint.
+            let _ = self.monitor.recv(&mut frame, zmq::DONTWAIT);
+        }
+        closed
+    }
+
+    /// Beats, and notices a peer that is silent.
+    pub(super) fn keep_time(&mut self, now: Instant) -> Result<(), Closing> {
+        if self.heard.is_some_and(|heard| now.saturating_duration_since(heard) >= self.liveness) {
+            return Err(Closing::Lost("nothing has been heard of it"));
+        }
+        if self.linked && now.saturating_duration_since(self.sent) >= self.liveness / 4 {
+            self.outbox.push(&Command::Beat);
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let dead = self.heard.map(|heard| heard + self.liveness);
+        let beat = self.linked.then(|| self.sent + self.liveness / 4);
+        dead.into_iter().chain(beat).min()
+    }
+}

@@ -1,0 +1,319 @@
+//! A worker process: its links to the proxies of its stage, and the pool of threads that runs what they give.
+//!
+//! One thread owns the links. It beats while the threads of the pool are in the user's code, for however long that is.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::capacity::Capacity;
+use super::links::{Event, Events, LinkId, Links};
+use super::outlet::Note;
+use super::task::{self, Arrived};
+use super::wire::{Command, Failure, Outcome, decode, encode, reason};
+use crate::context::{Context, Place, Reason, Ticket};
+use crate::discovery;
+use crate::fork::Part;
+use crate::ids::RequestId;
+use crate::mailbox::Mailbox;
+use crate::panics::log;
+use crate::transport::{Envelope, Pool};
+
+pub(crate) struct Host {
+    links: Links,
+    mailbox: Mailbox<Note>,
+    pool: Arc<Pool>,
+    /// The schema of the message that the stage takes, and whether that is a request.
+    takes: (u64, bool),
+    jobs: Jobs,
+    capacity: Capacity,
+    /// Jobs that came in this turn.
+    arrived: Vec<Envelope>,
+    events: Events,
+    draining: Option<Instant>,
+    drain_limit: Duration,
+    closed: bool,
+}
+
+/// The jobs that this process has, by its own numbers and by those of the links.
+#[derive(Default)]
+struct Jobs {
+    here: HashMap<RequestId, Here>,
+    there: HashMap<(LinkId, u64), RequestId>,
+    next: u64,
+}
+
+struct Here {
+    link: LinkId,
+    job: u64,
+    ticket: Arc<Ticket>,
+    since: Instant,
+    /// Somebody waits for what comes of it.
+    awaited: bool,
+}
+
+impl Jobs {
+    /// A number that no job had before it.
+    fn next_id(&mut self) -> RequestId {
+        self.next += 1;
+        RequestId { key: (self.next >> 32) as u32, generation: self.next as u32 }
+    }
+
+    fn insert(&mut self, id: RequestId, here: Here) {
+        self.there.insert((here.link, here.job), id);
+        self.here.insert(id, here);
+    }
+
+    fn remove(&mut self, id: RequestId) -> Option<Here> {
+        let here = self.here.remove(&id)?;
+        self.there.remove(&(here.link, here.job));
+        Some(here)
+    }
+
+    fn of(&self, link: LinkId, job: u64) -> Option<(RequestId, &Here)> {
+        let id = self.there.get(&(link, job))?;
+        Some((*id, &self.here[id]))
+    }
+}
+
+impl Host {
+    pub(crate) fn new(
+        links: Links,
+        mailbox: Mailbox<Note>,
+        pool: Arc<Pool>,
+        takes: (u64, bool),
+        ahead: Duration,
+        drain_limit: Duration,
+    ) -> Self {
+        let capacity = Capacity::new(pool.workers(), ahead);
+        let (jobs, arrived, events) = (Jobs::default(), Vec::new(), Events::new());
+        Self {
+            links,
+            mailbox,
+            pool,
+            takes,
+            jobs,
+            capacity,
+            arrived,
+            events,
+            draining: None,
+            drain_limit,
+            closed: false,
+        }
+    }
+
+    /// Runs until it is drained or stopped.
+    pub(crate) fn run(mut self) {
+        while !self.is_over() {
+            let more = self.turn(Instant::now());
+            if !more && !self.is_over() {
+                self.sleep();
+            }
+        }
+        // The threads end with the process's wish, whoever waits for what they do.
+        self.pool.close();
+        self.links.close();
+    }
+
+    fn is_over(&self) -> bool {
+        let drained = self.draining.is_some_and(|until| self.jobs.here.is_empty() || Instant::now() >= until);
+        self.closed || drained
+    }
+
+    /// Does what there is to do. Returns whether there may be more of it already.
+    fn turn(&mut self, now: Instant) -> bool {
+        let noted = self.read_notes(now);
+        let mut events = std::mem::take(&mut self.events);
+        let heard = self.links.receive(now, &mut events);
+        self.links.keep_time(now, &mut events);
+        self.handle(&mut events, now);
+        self.start_arrived(now);
+        self.give_back(now);
+        self.announce();
+        self.links.flush(now, &mut events);
+        self.handle(&mut events, now);
+        self.events = events;
+        heard || noted
+    }
+
+    fn handle(&mut self, events: &mut Events, now: Instant) {
+        for (link, event) in events.drain(..) {
+            match event {
+                Event::Linked { .. } => {
+                    self.capacity.linked(link);
+                    if self.draining.is_some() {
+                        self.links.send(link, &Command::Bye);
+                    }
+                }
+                Event::Lost => self.lost(link),
+                Event::Frame(frame) => match decode(&frame) {
+                    Some(command) => self.command(link, command, now),
+                    None => log(|| tracing::debug!("a malformed frame was dropped")),
+                },
+            }
+        }
+    }
+
+    fn command(&mut self, link: LinkId, command: Command<'_>, now: Instant) {
+        match command {
+            Command::Job { job, left, attempt, body, .. } => {
+                self.job(link, job, task::deadline(left, now), attempt, body, now)
+            }
+            Command::Cancel { job, reason: code } => {
+                if let Some(why) = reason(code) {
+                    self.cancel(link, job, why);
+                }
+            }
+            Command::Window { job, received, kept } => {
+                let window = self.jobs.of(link, job).and_then(|(_, here)| here.ticket.window());
+                if let Some(window) = window {
+                    window.told(received, usize::try_from(kept).unwrap_or(usize::MAX));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn job(&mut self, link: LinkId, job: u64, deadline: Instant, attempt: u32, body: &[u8], now: Instant) {
+        let task = task::arrived(body);
+        let (schema, takes_request) = self.takes;
+        let fits =
+            |task: &Arrived| (task.schema == schema || task.schema == 0) && task.payload.is_wire() != takes_request;
+        let Some(task) = task.filter(fits) else {
+            log(|| tracing::error!("a job came whose message is not the one that this stage takes"));
+            let body = encode(&Outcome::Failure(Failure::Schema));
+            return self.links.send(link, &Command::Outcome { job, ends: true, body: &body });
+        };
+        let id = self.jobs.next_id();
+        let ticket = Ticket::named(id, task.name, task.head, deadline);
+        let part = task.part.then(Part::of_another_process);
+        let context = Context { attempt, hops: task.hops, part, ..Context::new(Arc::clone(&ticket)) };
+        self.jobs.insert(id, Here { link, job, ticket, since: now, awaited: true });
+        self.capacity.took(link);
+        self.arrived.push(Envelope::new(context, task.payload, now));
+    }
+
+    fn start_arrived(&mut self, now: Instant) {
+        if !self.arrived.is_empty() {
+            let offered = self.pool.offer(&mut self.arrived.drain(..), now);
+            debug_assert!(offered.refused.is_empty(), "the pool's queue has no limit of its own");
+        }
+    }
+
+    /// Nobody waits for a job any more.
+    fn cancel(&mut self, link: LinkId, job: u64, why: Reason) {
+        // What came in the same turn has to be where it can be found.
+        self.start_arrived(Instant::now());
+        let Some((id, here)) = self.jobs.of(link, job) else { return };
+        if let Some(Place::At(_, entry)) = here.ticket.cancel(why)
+            && self.pool.cancel(entry, id)
+        {
+            self.ended(id, &Outcome::Abort);
+        }
+    }
+
+    /// The proxy, or the way to it, is gone, and with it whoever waited for its jobs.
+    fn lost(&mut self, link: LinkId) {
+        self.start_arrived(Instant::now());
+        self.capacity.lost(link);
+        let of_link: Vec<RequestId> =
+            self.jobs.here.iter().filter(|(_, here)| here.link == link).map(|(id, _)| *id).collect();
+        for id in of_link {
+            let Some(here) = self.jobs.here.get_mut(&id) else { continue };
+            here.awaited = false;
+            if let Some(Place::At(_, entry)) = here.ticket.cancel(Reason::Disconnected)
+                && self.pool.cancel(entry, id)
+            {
+                self.jobs.remove(id);
+                self.capacity.ended(link);
+            }
+        }
+    }
+
+    fn ended(&mut self, id: RequestId, outcome: &Outcome<'_>) {
+        self.outcome(id, true, &encode(outcome));
+    }
+
+    fn outcome(&mut self, id: RequestId, ends: bool, body: &[u8]) {
+        let Some(here) = self.jobs.here.get(&id) else { return };
+        let (link, job, awaited) = (here.link, here.job, here.awaited);
+        if ends {
+            self.jobs.remove(id);
+            self.capacity.ended(link);
+        }
+        if awaited {
+            self.links.send(link, &Command::Outcome { job, ends, body });
+        }
+    }
+
+    /// Takes what the pool's threads have done. Returns whether there may be more.
+    fn read_notes(&mut self, now: Instant) -> bool {
+        for _ in 0..super::BATCH {
+            let Ok(note) = self.mailbox.notes.try_recv() else { return false };
+            match note {
+                Note::Outcome { id, ends, body } => self.outcome(id, ends, &body),
+                Note::Found(places) => self.find(&places, now),
+                Note::Drain => self.drain(now),
+                Note::Stop => self.closed = true,
+            }
+        }
+        true
+    }
+
+    fn find(&mut self, places: &BTreeSet<discovery::Place>, now: Instant) {
+        self.links.set(places, now);
+    }
+
+    /// Takes nothing more, and ends when what runs has its outcome.
+    fn drain(&mut self, now: Instant) {
+        if self.draining.is_none() {
+            self.draining = Some(now + self.drain_limit);
+            self.links.send_to_all(&Command::Bye);
+            self.return_older_than(Duration::ZERO, now);
+        }
+    }
+
+    /// Gives jobs back that have waited here for longer than they were meant to.
+    fn give_back(&mut self, now: Instant) {
+        if self.capacity.must_look(now) {
+            let patience = self.capacity.patience();
+            self.return_older_than(patience, now);
+            self.capacity.looked(self.pool.load().0, now);
+        } else if !self.jobs.here.is_empty() {
+            self.capacity.look_later(now);
+        }
+    }
+
+    fn return_older_than(&mut self, age: Duration, now: Instant) {
+        if self.pool.load().0 == 0 {
+            return;
+        }
+        let old = |here: &Here| here.awaited && now.saturating_duration_since(here.since) >= age;
+        let old: Vec<RequestId> = self.jobs.here.iter().filter(|(_, here)| old(here)).map(|(id, _)| *id).collect();
+        for id in old {
+            let here = &self.jobs.here[&id];
+            let Some(Place::At(_, entry)) = here.ticket.place() else { continue };
+            if self.pool.cancel(entry, id) {
+                let (link, job) = (here.link, here.job);
+                self.jobs.remove(id);
+                self.capacity.returned(link);
+                self.links.send(link, &Command::Return { job });
+            }
+        }
+    }
+
+    /// Tells the proxies how many jobs this process can have, where that has changed.
+    fn announce(&mut self) {
+        let links = &mut self.links;
+        let tell = |link, slots, ahead| links.send(link, &Command::Announce { slots, ahead });
+        self.capacity.announce(self.pool.metrics(), self.jobs.here.len(), tell);
+    }
+
+    fn sleep(&mut self) {
+        let due = [self.links.next_due(), self.capacity.due(), self.draining];
+        let due = due.into_iter().flatten().min();
+        self.mailbox.arm();
+        let rung = self.mailbox.notes.is_empty() && self.links.wait(self.mailbox.event(), due);
+        self.mailbox.disarm(rung);
+    }
+}

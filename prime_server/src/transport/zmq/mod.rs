@@ -1,0 +1,70 @@
+//! Stages in other processes. `README.md` beside this file is the protocol.
+
+mod capacity;
+mod connection;
+mod front;
+mod host;
+mod links;
+mod outbox;
+mod outlet;
+mod proxy;
+mod task;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use self::front::{Desk as FrontDesk, Front, Order as FrontOrder, Remote, Terms as FrontTerms};
+pub(crate) use self::host::Host;
+pub(crate) use self::links::{Identity as LinkIdentity, Links};
+pub(crate) use self::outlet::{HostOutlet, Note as HostNote};
+pub(crate) use self::proxy::{Identity as ProxyIdentity, Order as ProxyOrder, Proxy, Terms};
+pub(crate) use self::wire::{PeerId, Role as LinkRole, StageTerms, millis};
+
+/// What all links of a process have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// A peer that is silent for so long is dead.
+    pub(crate) liveness: Duration,
+    /// The longest that a job waits for a stage that has no worker, or no proxy.
+    pub(crate) wait: Duration,
+    pub(crate) security: Security,
+}
+
+/// Whom a process talks to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Security {}
+
+impl Security {
+    fn connect(&self, _socket: &zmq::Socket) -> zmq::Result<()> {
+        Ok(())
+    }
+
+    fn bind(&self, _socket: &zmq::Socket) -> zmq::Result<()> {
+        Ok(())
+    }
+}
+
+/// Messages that wait for one peer, or from one. No peer that is alive has so many: each carries all of a turn, and what is on its way
+/// is bounded by `max_in_flight`.
+const HIGH_WATER: i32 = 10_000;
+
+/// Notes or messages taken in one turn of a loop.
+const BATCH: usize = 512;
+
+/// How long what was sent last may take to leave, in milliseconds.
+const LAST_WORDS: i32 = 1000;
+
+/// What all sockets of the protocol have set.
+fn set_up(socket: &zmq::Socket, endpoint: &str) -> zmq::Result<()> {
+    socket.set_linger(0)?;
+    socket.set_sndhwm(HIGH_WATER)?;
+    socket.set_rcvhwm(HIGH_WATER)?;
+    socket.set_ipv6(endpoint.contains('['))
+}
+
+/// Milliseconds until then, at least; -1 for ever.
+fn poll_timeout(until: Option<Instant>) -> i64 {
+    let Some(until) = until else { return -1 };
+    let left = until.saturating_duration_since(Instant::now());
+    i64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,508 @@
+//! What a proxy does with the commands that it gets, without the socket that they come from: time is an argument, and what it says
+//! lies in each peer's outbox.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use slab::Slab;
+
+use super::super::Options;
+use super::super::outbox::Outbox;
+use super::super::wire::{
+    Command, Failure, Hello, MAGIC, Outcome, PeerId, Role, StageTerms, Status, VERSION, Welcome, decode, encode,
+    micros, millis,
+};
+use super::job::Held;
+use crate::balancer::Options as Queueing;
+use crate::balancer::crews::{Cancelled, CrewId, Crews, Overdue};
+use crate::balancer::queue::JobKey;
+use crate::context::Reason;
+use crate::panics::log;
+
+/// What names a peer on the socket.
+pub(super) type Route = Box<[u8]>;
+
+pub(super) struct Desk {
+    id: PeerId,
+    name: String,
+    stage: String,
+    options: Options,
+    /// What the operator has set for the stage, whatever its workers say.
+    set: Terms,
+    peers: Slab<Peer>,
+    by_route: HashMap<Route, usize>,
+    by_crew: HashMap<CrewId, usize>,
+    crews: Crews<Held>,
+    /// The message that the stage takes.
+    message: Option<(String, u64)>,
+    idempotent: bool,
+    /// For those that are not peers: a refusal, a question.
+    letters: Vec<(Route, Outbox)>,
+    pub(super) counts: Counts,
+    draining: bool,
+}
+
+/// What an operator may set for a stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    pub(crate) queue: Option<usize>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) idempotent: Option<bool>,
+}
+
+/// What happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) malformed: u64,
+    pub(super) retried: u64,
+    pub(super) lost: u64,
+}
+
+struct Peer {
+    route: Route,
+    id: PeerId,
+    name: String,
+    names_message: bool,
+    heard: Instant,
+    sent: Instant,
+    liveness: Duration,
+    outbox: Outbox,
+    kind: Kind,
+}
+
+enum Kind {
+    /// With its jobs, by its own numbers.
+    FrontEnd { jobs: HashMap<u64, JobKey> },
+    /// `threads` is none once it drains.
+    Worker { crew: CrewId, threads: u32 },
+}
+
+/// How often a job is tried at most.
+const ATTEMPTS: u32 = 3;
+
+/// The most jobs that wait where neither the workers nor the operator say it.
+const QUEUE: usize = 4096;
+
+impl Desk {
+    pub(super) fn new(id: PeerId, name: String, stage: String, options: Options, set: Terms) -> Self {
+        let queueing = Queueing {
+            queue: set.queue.unwrap_or(QUEUE),
+            timeout: set.timeout,
+            wait: Some(options.wait),
+            idempotent: set.idempotent.unwrap_or(false),
+            attempts: ATTEMPTS,
+        };
+        Self {
+            id,
+            name,
+            stage,
+            options,
+            set,
+            peers: Slab::new(),
+            by_route: HashMap::new(),
+            by_crew: HashMap::new(),
+            crews: Crews::new(queueing),
+            message: None,
+            idempotent: queueing.idempotent,
+            letters: Vec::new(),
+            counts: Counts::default(),
+            draining: false,
+        }
+    }
+
+    /// A frame of a peer has come.
+    pub(super) fn receive(&mut self, route: &[u8], frame: &[u8], now: Instant) {
+        if frame.first() == Some(&Command::HELLO) {
+            return self.hello(route, frame, now);
+        }
+        let Some(&peer) = self.by_route.get(route) else {
+            return self.letter(route, &Command::Who);
+        };
+        self.peers[peer].heard = now;
+        let taken = decode(frame).is_some_and(|command| self.command(peer, command, now));
+        if !taken {
+            self.counts.malformed += 1;
+            let name = &self.peers[peer].name;
+            log(|| tracing::debug!(peer = name, "a malformed frame was dropped"));
+        }
+    }
+
+    fn command(&mut self, peer: usize, command: Command<'_>, now: Instant) -> bool {
+        match (&self.peers[peer].kind, command) {
+            (_, Command::Beat) | (Kind::FrontEnd { .. }, Command::Bye) => {}
+            (Kind::FrontEnd { .. }, Command::Job { job, left, attempt, always, body }) => {
+                let deadline = super::super::task::deadline(left, now);
+                let body = Bytes::copy_from_slice(body);
+                self.job(peer, job, Held { sender: peer, number: job, deadline, attempt, always, body }, now);
+            }
+            (Kind::FrontEnd { .. }, Command::Cancel { job, reason }) => self.cancel(peer, job, reason),
+            (Kind::FrontEnd { jobs }, Command::Window { job, received, kept }) => {
+                if let Some(key) = jobs.get(&job).copied()
+                    && let Some(crew) = self.crews.holder(key)
+                {
+                    self.tell_crew(crew, &Command::Window { job: key.to_bits(), received, kept });
+                }
+            }
+            (&Kind::Worker { crew, .. }, Command::Outcome { job, ends, body }) => {
+                self.outcome(crew, JobKey::from_bits(job), ends, body);
+            }
+            (&Kind::Worker { crew, .. }, Command::Return { job }) => self.crews.returned(crew, JobKey::from_bits(job)),
+            (&Kind::Worker { crew, .. }, Command::Announce { slots, ahead }) => {
+                self.crews.announce(crew, slots, ahead);
+            }
+            (&Kind::Worker { crew, .. }, Command::Bye) => {
+                self.crews.withdraw(crew, now);
+                if let Kind::Worker { threads, .. } = &mut self.peers[peer].kind {
+                    *threads = 0;
+                }
+                self.tell_status();
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Somebody wants to be linked.
+    fn hello(&mut self, route: &[u8], frame: &[u8], now: Instant) {
+        let hello = match decode(frame) {
+            Some(Command::Hello(hello)) if hello.magic == MAGIC && hello.version == VERSION => hello,
+            _ => {
+                self.counts.malformed += 1;
+                if let [Command::HELLO, magic @ .., version] = frame.get(..7).unwrap_or_default()
+                    && *magic == MAGIC
+                    && *version != VERSION
+                {
+                    let (name, stage) = (&self.name, &self.stage);
+                    let why = format!(
+                        "it speaks version {version} of the protocol, and proxy `{name}` of stage `{stage}` version {VERSION}"
+                    );
+                    self.letter(route, &Command::Refused { why: &why });
+                }
+                return;
+            }
+        };
+        if let Err(why) = self.check(&hello) {
+            log(|| tracing::warn!(peer = hello.name, why, "a peer is refused"));
+            return self.letter(route, &Command::Refused { why: &why });
+        }
+        let (name, stage) = (self.name.clone(), self.stage.clone());
+        let liveness = millis(self.options.liveness);
+        let welcome =
+            Command::Welcome(Welcome { version: VERSION, liveness, peer: self.id, name: &name, stage: &stage });
+        if hello.role == Role::Inquirer {
+            return self.letter(route, &welcome);
+        }
+        let known = self.peers.iter().find(|(_, peer)| peer.id == hello.peer || *peer.route == *route);
+        if let Some(known) = known.map(|(key, _)| key) {
+            self.lost(known, "it has connected anew", now);
+        }
+        let peer = self.enlist(route, &hello, now);
+        self.peers[peer].outbox.push(&welcome);
+        if self.draining {
+            self.peers[peer].outbox.push(&Command::Bye);
+        }
+        let status = self.status();
+        match &self.peers[peer].kind {
+            Kind::FrontEnd { .. } => self.peers[peer].outbox.push(&Command::Status(status)),
+            Kind::Worker { .. } => self.tell_status(),
+        }
+        log(|| tracing::info!(peer = hello.name, stage, "linked"));
+    }
+
+    /// Whether what a peer means to find here is here.
+    fn check(&self, hello: &Hello<'_>) -> Result<(), String> {
+        let (name, stage) = (&self.name, &self.stage);
+        let theirs = hello.name;
+        if hello.role == Role::Inquirer {
+            return Ok(());
+        }
+        if hello.stage != stage {
+            let other = hello.stage;
+            return Err(format!(
+                "`{theirs}` looks for stage `{other}`, and proxy `{name}` is there for stage `{stage}`: correct one of the addresses"
+            ));
+        }
+        if (hello.role == Role::Worker) != hello.worker.is_some() {
+            return Err(format!("the HELLO of `{theirs}` does not say what a worker has to say of its stage"));
+        }
+        match (&self.message, hello.message) {
+            (Some((message, schema)), Some((other, other_schema))) if *schema != other_schema => Err(format!(
+                "`{theirs}` takes message `{other}` (schema {other_schema:#x}) at stage `{stage}`, and the others that proxy `{name}` \
+                 knows take `{message}` (schema {schema:#x}): run the same build on both sides"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn enlist(&mut self, route: &[u8], hello: &Hello<'_>, now: Instant) -> usize {
+        if let (None, Some((message, schema))) = (&self.message, hello.message) {
+            self.message = Some((message.to_owned(), schema));
+        }
+        let kind = match &hello.worker {
+            None => Kind::FrontEnd { jobs: HashMap::new() },
+            Some(terms) => {
+                self.take_terms(terms);
+                let crew = self.crews.enlist();
+                self.crews.announce(crew, terms.slots, 0);
+                Kind::Worker { crew, threads: terms.slots }
+            }
+        };
+        let liveness = self.options.liveness.min(Duration::from_millis(hello.liveness.max(1)));
+        let peer = self.peers.insert(Peer {
+            route: route.into(),
+            id: hello.peer,
+            name: hello.name.to_owned(),
+            names_message: hello.message.is_some(),
+            heard: now,
+            sent: now,
+            liveness,
+            outbox: Outbox::default(),
+            kind,
+        });
+        self.by_route.insert(route.into(), peer);
+        if let Kind::Worker { crew, .. } = self.peers[peer].kind {
+            self.by_crew.insert(crew, peer);
+        }
+        peer
+    }
+
+    /// What the stage's workers say of it, as far as the operator says nothing else.
+    fn take_terms(&mut self, terms: &StageTerms) {
+        self.idempotent = self.set.idempotent.unwrap_or(terms.idempotent);
+        self.crews.set_options(Queueing {
+            queue: self.set.queue.unwrap_or(usize::try_from(terms.queue).unwrap_or(usize::MAX)),
+            timeout: self.set.timeout.or(terms.timeout.map(|limit| Duration::from_millis(limit.max(1)))),
+            wait: Some(self.options.wait),
+            idempotent: self.idempotent,
+            attempts: ATTEMPTS,
+        });
+    }
+
+    fn job(&mut self, peer: usize, number: u64, job: Held, now: Instant) {
+        if self.draining {
+            return self.fail(peer, number, Failure::Gone);
+        }
+        let Kind::FrontEnd { jobs } = &mut self.peers[peer].kind else { return };
+        match self.crews.offer(job, now) {
+            // A number that is there already would be a front end's bug; its former job is not waited for any more.
+            Ok(key) => {
+                if let Some(former) = jobs.insert(number, key) {
+                    self.cancel_key(former, Reason::Answered.code());
+                }
+            }
+            Err(_) => self.fail(peer, number, Failure::QueueFull),
+        }
+    }
+
+    fn cancel(&mut self, peer: usize, number: u64, reason: u8) {
+        if let Kind::FrontEnd { jobs } = &mut self.peers[peer].kind
+            && let Some(key) = jobs.remove(&number)
+        {
+            self.cancel_key(key, reason);
+        }
+    }
+
+    fn cancel_key(&mut self, key: JobKey, reason: u8) {
+        if let Some(Cancelled::Running(crew, _)) = self.crews.cancel(key) {
+            self.tell_crew(crew, &Command::Cancel { job: key.to_bits(), reason });
+        }
+    }
+
+    fn outcome(&mut self, crew: CrewId, key: JobKey, ends: bool, body: &[u8]) {
+        if ends {
+            if let Some(held) = self.crews.done(crew, key) {
+                self.settle(&held, &Command::Outcome { job: held.number, ends, body });
+            }
+        } else if self.crews.holder(key) == Some(crew)
+            && let Some(held) = self.crews.get(key)
+        {
+            let (sender, job) = (held.sender, held.number);
+            self.peers[sender].outbox.push(&Command::Outcome { job, ends, body });
+        }
+    }
+
+    /// A job has ended, and its sender hears how.
+    fn settle(&mut self, held: &Held, command: &Command<'_>) {
+        let sender = &mut self.peers[held.sender];
+        if let Kind::FrontEnd { jobs } = &mut sender.kind {
+            jobs.remove(&held.number);
+        }
+        sender.outbox.push(command);
+    }
+
+    fn fail(&mut self, peer: usize, number: u64, why: Failure) {
+        let body = encode(&Outcome::Failure(why));
+        let command = Command::Outcome { job: number, ends: true, body: &body };
+        self.peers[peer].outbox.push(&command);
+        if let Kind::FrontEnd { jobs } = &mut self.peers[peer].kind {
+            jobs.remove(&number);
+        }
+    }
+
+    fn tell_crew(&mut self, crew: CrewId, command: &Command<'_>) {
+        if let Some(peer) = self.by_crew.get(&crew) {
+            self.peers[*peer].outbox.push(command);
+        }
+    }
+
+    fn status(&self) -> Status {
+        let threads = |(_, peer): (usize, &Peer)| match peer.kind {
+            Kind::Worker { threads, .. } => u64::from(threads),
+            Kind::FrontEnd { .. } => 0,
+        };
+        Status { slots: self.peers.iter().map(threads).sum(), idempotent: self.idempotent }
+    }
+
+    fn tell_status(&mut self) {
+        let status = self.status();
+        for (_, peer) in &mut self.peers {
+            if matches!(peer.kind, Kind::FrontEnd { .. }) {
+                peer.outbox.push(&Command::Status(status));
+            }
+        }
+    }
+
+    fn letter(&mut self, route: &[u8], command: &Command<'_>) {
+        // One question is enough for all that came at once.
+        if !self.letters.iter().any(|(to, _)| **to == *route) {
+            let mut outbox = Outbox::default();
+            outbox.push(command);
+            self.letters.push((route.into(), outbox));
+        }
+    }
+
+    /// Gives what can be given to workers.
+    pub(super) fn assign(&mut self, now: Instant) {
+        while let Some((crew, key, held)) = self.crews.assign() {
+            let Some(peer) = self.by_crew.get(&crew) else { continue };
+            self.peers[*peer].outbox.push(&Command::Job {
+                job: key.to_bits(),
+                left: micros(held.deadline.saturating_duration_since(now)),
+                attempt: held.attempt,
+                always: true,
+                body: &held.body,
+            });
+        }
+    }
+
+    /// What there is to send, each to its peer.
+    pub(super) fn outgoing(&mut self, now: Instant, mut send: impl FnMut(&[u8], &mut Outbox) -> bool) {
+        let mut lost = Vec::new();
+        for (key, peer) in &mut self.peers {
+            if !peer.outbox.is_empty() {
+                peer.sent = now;
+                if !send(&peer.route, &mut peer.outbox) {
+                    lost.push(key);
+                }
+            }
+        }
+        for (route, mut outbox) in self.letters.drain(..) {
+            // Whoever is gone by now needs no answer.
+            let _ = send(&route, &mut outbox);
+        }
+        for key in lost {
+            self.lost(key, "it does not take what it is sent", now);
+        }
+    }
+
+    /// The connection of a peer is closed.
+    pub(super) fn closed(&mut self, route: &[u8], now: Instant) {
+        if let Some(peer) = self.by_route.get(route) {
+            self.lost(*peer, "the connection was closed", now);
+        }
+    }
+
+    /// A peer is gone.
+    fn lost(&mut self, key: usize, why: &str, now: Instant) {
+        let peer = self.peers.remove(key);
+        self.by_route.remove(&peer.route);
+        let (name, stage) = (&peer.name, &self.stage);
+        log(|| tracing::warn!(peer = name, stage, why, "a link is lost"));
+        match peer.kind {
+            Kind::FrontEnd { jobs } => {
+                jobs.into_values().for_each(|job| self.cancel_key(job, Reason::Disconnected.code()));
+            }
+            Kind::Worker { crew, .. } => {
+                self.by_crew.remove(&crew);
+                self.crew_lost(crew, now);
+                self.tell_status();
+            }
+        }
+        if peer.names_message && !self.peers.iter().any(|(_, peer)| peer.names_message) {
+            self.message = None;
+        }
+    }
+
+    fn crew_lost(&mut self, crew: CrewId, now: Instant) {
+        let orphans = self.crews.lost(crew, now);
+        self.counts.retried += orphans.retried.len() as u64;
+        self.counts.lost += orphans.given_up.len() as u64;
+        for key in orphans.retried {
+            if let Some(held) = self.crews.get(key) {
+                let (sender, job, attempt) = (held.sender, held.number, held.attempt);
+                self.peers[sender].outbox.push(&Command::Retried { job, attempt });
+            }
+        }
+        for held in orphans.given_up {
+            self.fail(held.sender, held.number, Failure::Lost);
+        }
+    }
+
+    /// Does what has fallen due.
+    pub(super) fn keep_time(&mut self, now: Instant) {
+        let mut dead = Vec::new();
+        for (key, peer) in &mut self.peers {
+            if now.saturating_duration_since(peer.heard) >= peer.liveness {
+                dead.push(key);
+            } else if now.saturating_duration_since(peer.sent) >= peer.liveness / 4 {
+                peer.outbox.push(&Command::Beat);
+            }
+        }
+        for key in dead {
+            self.lost(key, "nothing has been heard of it", now);
+        }
+        while let Some(overdue) = self.crews.tick(now) {
+            match overdue {
+                Overdue::Waiting(held) => self.fail(held.sender, held.number, Failure::TimedOut),
+                Overdue::Unattended(held) => self.fail(held.sender, held.number, Failure::NoWorker),
+                Overdue::Running(crew, key, held) => {
+                    self.fail(held.sender, held.number, Failure::TimedOut);
+                    let reason = Reason::TimedOut.code();
+                    self.tell_crew(crew, &Command::Cancel { job: key.to_bits(), reason });
+                }
+            }
+        }
+    }
+
+    /// When [`keep_time`](Self::keep_time) has something to do next.
+    pub(super) fn next_due(&mut self) -> Option<Instant> {
+        let of_peer = |peer: &Peer| (peer.heard + peer.liveness).min(peer.sent + peer.liveness / 4);
+        let peers = self.peers.iter().map(|(_, peer)| of_peer(peer)).min();
+        peers.into_iter().chain(self.crews.next_event()).min()
+    }
+
+    /// Takes nothing more: what waits is given back, what runs is waited for.
+    pub(super) fn drain(&mut self) {
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        for held in self.crews.clear() {
+            self.fail(held.sender, held.number, Failure::Gone);
+        }
+        for (_, peer) in &mut self.peers {
+            peer.outbox.push(&Command::Bye);
+        }
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.draining && self.crews.running() == 0
+    }
+
+    /// How many jobs wait, and how many run.
+    #[allow(dead_code, reason = "for the proxy's metrics")]
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.crews.waiting(), self.crews.running())
+    }
+}

@@ -1,0 +1,161 @@
+//! A proxy process: the load balancer of one stage behind a ROUTER.
+
+mod closings;
+mod desk;
+mod job;
+
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use self::closings::Closings;
+use self::desk::Desk;
+pub(crate) use self::desk::Terms;
+use super::outbox::Sent;
+use super::wire::{Command, PeerId};
+use super::{BATCH, Options};
+use crate::StartError;
+use crate::mailbox::Mailbox;
+
+/// Something for the proxy to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Take nothing more, finish what runs, end.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+pub(crate) struct Proxy {
+    socket: zmq::Socket,
+    closings: Closings,
+    mailbox: Mailbox<Order>,
+    desk: Desk,
+    endpoint: String,
+    drain_limit: Duration,
+    draining: Option<Instant>,
+    stopped: bool,
+}
+
+/// Who a proxy is, and what it is for.
+pub(crate) struct Identity {
+    pub(crate) peer: PeerId,
+    pub(crate) name: String,
+    pub(crate) stage: String,
+    /// What the operator has set for the stage.
+    pub(crate) terms: Terms,
+}
+
+impl Proxy {
+    pub(crate) fn bind(
+        endpoint: &str,
+        identity: Identity,
+        options: Options,
+        drain_limit: Duration,
+        mailbox: Mailbox<Order>,
+    ) -> Result<Self, StartError> {
+        let refuse = |problem: String| StartError::Endpoint { endpoint: endpoint.to_owned(), problem };
+        if is_taken(endpoint) {
+            return Err(refuse("another process listens there".to_owned()));
+        }
+        let context = zmq::Context::new();
+        let open = || -> zmq::Result<(zmq::Socket, Closings)> {
+            let socket = context.socket(zmq::ROUTER)?;
+            super::set_up(&socket, endpoint)?;
+            socket.set_router_mandatory(true)?;
+            options.security.bind(&socket)?;
+            let closings = Closings::of(&context, &socket)?;
+            socket.bind(endpoint)?;
+            Ok((socket, closings))
+        };
+        let (socket, closings) = open().map_err(|error| refuse(error.to_string()))?;
+        let bound = socket.get_last_endpoint().ok().and_then(Result::ok);
+        let endpoint = bound.unwrap_or_else(|| endpoint.to_owned());
+        let desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms);
+        Ok(Self { socket, closings, mailbox, desk, endpoint, drain_limit, draining: None, stopped: false })
+    }
+
+    /// Where it listens, with the port that it got.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Runs until it is drained or stopped.
+    pub(crate) fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            let more = self.turn(now);
+            if self.is_over(now) {
+                break;
+            }
+            if !more {
+                self.sleep();
+            }
+        }
+        // What was sent last is to arrive.
+        let _ = self.socket.set_linger(super::LAST_WORDS);
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.stopped || self.draining.is_some_and(|until| self.desk.is_drained() || until <= now)
+    }
+
+    /// Does what there is to do. Returns whether there may be more of it already.
+    fn turn(&mut self, now: Instant) -> bool {
+        while let Ok(order) = self.mailbox.notes.try_recv() {
+            match order {
+                Order::Drain => {
+                    self.draining.get_or_insert(now + self.drain_limit);
+                    self.desk.drain();
+                }
+                Order::Stop => self.stopped = true,
+            }
+        }
+        let more = self.receive(now);
+        self.desk.keep_time(now);
+        self.desk.assign(now);
+        let socket = &self.socket;
+        self.desk.outgoing(now, |route, outbox| outbox.send(socket, Some(route)) == Sent::All);
+        more
+    }
+
+    fn receive(&mut self, now: Instant) -> bool {
+        let closed = self.closings.take();
+        let (mut route, mut frame) = (zmq::Message::new(), zmq::Message::new());
+        for _ in 0..BATCH {
+            if self.socket.recv(&mut route, zmq::DONTWAIT).is_err() {
+                // What they had sent before has been taken by now.
+                closed.iter().for_each(|route| self.desk.closed(route, now));
+                return false;
+            }
+            while self.socket.get_rcvmore().unwrap_or(false) && self.socket.recv(&mut frame, zmq::DONTWAIT).is_ok() {
+                if frame.first() == Some(&Command::HELLO) {
+                    self.closings.note(&route, &mut frame);
+                }
+                self.desk.receive(&route, &frame, now);
+            }
+        }
+        self.closings.put_back(closed);
+        true
+    }
+
+    fn sleep(&mut self) {
+        let due = self.desk.next_due().into_iter().chain(self.draining).min();
+        self.mailbox.arm();
+        let mut rung = false;
+        if self.mailbox.notes.is_empty() {
+            let event = zmq::PollItem::from_fd(self.mailbox.event().as_raw_fd(), zmq::POLLIN);
+            let mut items = [event, self.socket.as_poll_item(zmq::POLLIN), self.closings.poll_item()];
+            // EINTR ends the wait early, which does no harm.
+            let _ = zmq::poll(&mut items, super::poll_timeout(due));
+            rung = items[0].is_readable();
+        }
+        self.mailbox.disarm(rung);
+    }
+}
+
+/// Whether some process listens on an ipc endpoint: ZeroMQ would take its place without a word.
+fn is_taken(endpoint: &str) -> bool {
+    let path = endpoint.strip_prefix("ipc://").filter(|path| !path.starts_with('@'));
+    path.is_some_and(|path| UnixStream::connect(path).is_ok())
+}
