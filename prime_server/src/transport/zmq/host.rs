@@ -30,6 +30,8 @@ pub(crate) struct Host {
     /// Jobs that came in this turn.
     arrived: Vec<Envelope>,
     events: Events,
+    /// Links that may give jobs.
+    giving: BTreeSet<LinkId>,
     draining: Option<Instant>,
     drain_limit: Duration,
     closed: bool,
@@ -96,6 +98,7 @@ impl Host {
             capacity,
             arrived,
             events,
+            giving: BTreeSet::new(),
             draining: None,
             drain_limit,
             closed: false,
@@ -116,7 +119,8 @@ impl Host {
     }
 
     fn is_over(&self) -> bool {
-        let drained = self.draining.is_some_and(|until| self.jobs.here.is_empty() || Instant::now() >= until);
+        let done = self.jobs.here.is_empty() && self.giving.is_empty();
+        let drained = self.draining.is_some_and(|until| done || Instant::now() >= until);
         self.closed || drained
     }
 
@@ -141,6 +145,7 @@ impl Host {
             match event {
                 Event::Linked { .. } => {
                     self.capacity.linked(link);
+                    self.giving.insert(link);
                     if self.draining.is_some() {
                         self.links.send(link, &Command::Bye);
                     }
@@ -159,6 +164,7 @@ impl Host {
             Command::Job { job, left, attempt, body, .. } => {
                 self.job(link, job, task::deadline(left, now), attempt, body, now)
             }
+            Command::Bye => _ = self.giving.remove(&link),
             Command::Cancel { job, reason: code } => {
                 if let Some(why) = reason(code) {
                     self.cancel(link, job, why);
@@ -216,6 +222,7 @@ impl Host {
     fn lost(&mut self, link: LinkId) {
         self.start_arrived(Instant::now());
         self.capacity.lost(link);
+        self.giving.remove(&link);
         let of_link: Vec<RequestId> =
             self.jobs.here.iter().filter(|(_, here)| here.link == link).map(|(id, _)| *id).collect();
         for id in of_link {

@@ -67,6 +67,7 @@ enum Outgoing {
     Job { key: usize, generation: u32 },
     Cancel { job: u64, reason: Reason },
     Window { job: u64, received: u64, kept: usize },
+    Bye,
 }
 
 /// How often a job is tried at most.
@@ -186,6 +187,10 @@ impl Desk {
         let Some(status) = self.stages.lost(link) else { return };
         let of_it = self.held.iter().filter(|(_, held)| held.at == Some(link));
         let keys: Vec<usize> = of_it.map(|(key, _)| key).collect();
+        if !keys.is_empty() {
+            let jobs = keys.len();
+            log(|| tracing::warn!(jobs, "a proxy is lost with the jobs that it had"));
+        }
         for key in keys {
             let held = &mut self.held[key];
             held.at = None;
@@ -209,7 +214,11 @@ impl Desk {
                 }
             }
             Some(Command::Status(status)) => self.stages.status(link, status),
-            Some(Command::Bye) => self.stages.leaves(link),
+            Some(Command::Bye) => {
+                self.stages.leaves(link);
+                // After all that was sent to it.
+                self.outgoing.push((link, Outgoing::Bye));
+            }
             Some(Command::Retried { job, attempt }) => {
                 let Some(key) = self.find(link, job) else { return };
                 self.held[key].attempt = attempt;
@@ -427,6 +436,7 @@ impl Desk {
                     }
                 }
                 Outgoing::Cancel { job, reason } => send(link, &Command::Cancel { job, reason: reason.code() }),
+                Outgoing::Bye => send(link, &Command::Bye),
                 Outgoing::Window { job, received, kept } => {
                     send(link, &Command::Window { job, received, kept: kept as u64 });
                 }

@@ -73,7 +73,8 @@ struct Peer {
 
 enum Kind {
     /// With its jobs, by its own numbers.
-    FrontEnd { jobs: HashMap<u64, JobKey> },
+    /// `bye` once it has answered ours, and sends no more.
+    FrontEnd { jobs: HashMap<u64, JobKey>, bye: bool },
     /// `threads` is none once it drains.
     Worker { crew: CrewId, threads: u32 },
 }
@@ -130,14 +131,19 @@ impl Desk {
 
     fn command(&mut self, peer: usize, command: Command<'_>, now: Instant) -> bool {
         match (&self.peers[peer].kind, command) {
-            (_, Command::Beat) | (Kind::FrontEnd { .. }, Command::Bye) => {}
+            (_, Command::Beat) => {}
+            (Kind::FrontEnd { .. }, Command::Bye) => {
+                if let Kind::FrontEnd { bye, .. } = &mut self.peers[peer].kind {
+                    *bye = true;
+                }
+            }
             (Kind::FrontEnd { .. }, Command::Job { job, left, attempt, always, body }) => {
                 let deadline = super::super::task::deadline(left, now);
                 let body = Bytes::copy_from_slice(body);
                 self.job(peer, job, Held { sender: peer, number: job, deadline, attempt, always, body }, now);
             }
             (Kind::FrontEnd { .. }, Command::Cancel { job, reason }) => self.cancel(peer, job, reason),
-            (Kind::FrontEnd { jobs }, Command::Window { job, received, kept }) => {
+            (Kind::FrontEnd { jobs, .. }, Command::Window { job, received, kept }) => {
                 if let Some(key) = jobs.get(&job).copied()
                     && let Some(crew) = self.crews.holder(key)
                 {
@@ -153,6 +159,7 @@ impl Desk {
             }
             (&Kind::Worker { crew, .. }, Command::Bye) => {
                 self.crews.withdraw(crew, now);
+                self.peers[peer].outbox.push(&Command::Bye);
                 if let Kind::Worker { threads, .. } = &mut self.peers[peer].kind {
                     *threads = 0;
                 }
@@ -240,7 +247,7 @@ impl Desk {
             self.message = Some((message.to_owned(), schema));
         }
         let kind = match &hello.worker {
-            None => Kind::FrontEnd { jobs: HashMap::new() },
+            None => Kind::FrontEnd { jobs: HashMap::new(), bye: false },
             Some(terms) => {
                 self.take_terms(terms);
                 let crew = self.crews.enlist();
@@ -283,7 +290,7 @@ impl Desk {
         if self.draining {
             return self.fail(peer, number, Failure::Gone);
         }
-        let Kind::FrontEnd { jobs } = &mut self.peers[peer].kind else { return };
+        let Kind::FrontEnd { jobs, .. } = &mut self.peers[peer].kind else { return };
         match self.crews.offer(job, now) {
             // A number that is there already would be a front end's bug; its former job is not waited for any more.
             Ok(key) => {
@@ -296,7 +303,7 @@ impl Desk {
     }
 
     fn cancel(&mut self, peer: usize, number: u64, reason: u8) {
-        if let Kind::FrontEnd { jobs } = &mut self.peers[peer].kind
+        if let Kind::FrontEnd { jobs, .. } = &mut self.peers[peer].kind
             && let Some(key) = jobs.remove(&number)
         {
             self.cancel_key(key, reason);
@@ -325,7 +332,7 @@ impl Desk {
     /// A job has ended, and its sender hears how.
     fn settle(&mut self, held: &Held, command: &Command<'_>) {
         let sender = &mut self.peers[held.sender];
-        if let Kind::FrontEnd { jobs } = &mut sender.kind {
+        if let Kind::FrontEnd { jobs, .. } = &mut sender.kind {
             jobs.remove(&held.number);
         }
         sender.outbox.push(command);
@@ -335,7 +342,7 @@ impl Desk {
         let body = encode(&Outcome::Failure(why));
         let command = Command::Outcome { job: number, ends: true, body: &body };
         self.peers[peer].outbox.push(&command);
-        if let Kind::FrontEnd { jobs } = &mut self.peers[peer].kind {
+        if let Kind::FrontEnd { jobs, .. } = &mut self.peers[peer].kind {
             jobs.remove(&number);
         }
     }
@@ -372,8 +379,11 @@ impl Desk {
         }
     }
 
-    /// Gives what can be given to workers.
+    /// Gives what can be given to workers. While it drains, what workers give back goes elsewhere.
     pub(super) fn assign(&mut self, now: Instant) {
+        if self.draining {
+            return self.give_back();
+        }
         while let Some((crew, key, held)) = self.crews.assign() {
             let Some(peer) = self.by_crew.get(&crew) else { continue };
             self.peers[*peer].outbox.push(&Command::Job {
@@ -420,7 +430,7 @@ impl Desk {
         let (name, stage) = (&peer.name, &self.stage);
         log(|| tracing::warn!(peer = name, stage, why, "a link is lost"));
         match peer.kind {
-            Kind::FrontEnd { jobs } => {
+            Kind::FrontEnd { jobs, .. } => {
                 jobs.into_values().for_each(|job| self.cancel_key(job, Reason::Disconnected.code()));
             }
             Kind::Worker { crew, .. } => {
@@ -438,6 +448,10 @@ impl Desk {
         let orphans = self.crews.lost(crew, now);
         self.counts.retried += orphans.retried.len() as u64;
         self.counts.lost += orphans.given_up.len() as u64;
+        let (retried, lost) = (orphans.retried.len(), orphans.given_up.len());
+        if retried + lost > 0 {
+            log(|| tracing::warn!(stage = self.stage, retried, lost, "a worker is lost with the jobs that it had"));
+        }
         for key in orphans.retried {
             if let Some(held) = self.crews.get(key) {
                 let (sender, job, attempt) = (held.sender, held.number, held.attempt);
@@ -488,16 +502,22 @@ impl Desk {
             return;
         }
         self.draining = true;
-        for held in self.crews.clear() {
-            self.fail(held.sender, held.number, Failure::Gone);
-        }
+        self.give_back();
         for (_, peer) in &mut self.peers {
             peer.outbox.push(&Command::Bye);
         }
     }
 
+    /// What waits is to be sent elsewhere.
+    fn give_back(&mut self) {
+        for held in self.crews.clear() {
+            self.fail(held.sender, held.number, Failure::Gone);
+        }
+    }
+
     pub(super) fn is_drained(&self) -> bool {
-        self.draining && self.crews.running() == 0
+        let may_send = |peer: &Peer| matches!(peer.kind, Kind::FrontEnd { bye: false, .. });
+        self.draining && self.crews.running() == 0 && !self.peers.iter().any(|(_, peer)| may_send(peer))
     }
 
     /// How many jobs wait, and how many run.
