@@ -219,6 +219,38 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_names_file_and_line_and_comes_once() {
+        #[derive(Clone, Default)]
+        struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("proxies");
+        tracing::subscriber::with_default(subscriber, || {
+            let mut file = Watched { path: path.clone(), problem: None };
+            for text in ["x\n", "x\n", "a=tcp://h:1\n", "x\n"] {
+                fs::write(&path, text).unwrap();
+                file.read();
+            }
+        });
+        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let warnings: Vec<_> = lines.lines().collect();
+        assert_eq!(warnings.len(), 2, "{lines}");
+        for says in ["WARN", "line 1: `x` is no `stage=endpoint`", &format!("file={}", path.display())] {
+            assert!(warnings.iter().all(|line| line.contains(says)), "{lines}");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_made_renamed_over_written_and_removed_is_read_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("proxies");

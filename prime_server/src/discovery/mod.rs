@@ -1,8 +1,8 @@
 //! Where the proxies of the stages are, told to the front ends and workers that connect to them.
 //!
-//! Each form is a file: `fixed.rs`, `file.rs`, `dns.rs`, `beacon.rs`. What they decide is apart from the threads, sockets and clocks
-//! by which they learn it, so that it is tested without them. `entry.rs` has the `stage=endpoint` that three of them share,
-//! `watch.rs` how a change is told and how the telling ends.
+//! Each form is a file: `fixed.rs`, `file.rs`, `dns.rs`, `beacon.rs`. What they decide is apart from the threads, sockets and
+//! clocks by which they learn it, so that it is tested without them. `entry.rs` has the `stage=endpoint` that three of them
+//! share, `watch.rs` how a change is told and how the telling ends.
 
 mod beacon;
 mod dns;
@@ -41,19 +41,19 @@ use watch::Report;
 /// * `ipc://PATH`, or `ipc://@NAME` for Linux's abstract sockets: at most 107 bytes after `ipc://`, none of them a control character.
 ///   In a list it has no comma.
 ///
-/// **File.** One `stage=endpoint` a line; empty lines, and lines that begin with `#`, say nothing. The folder that the path names must
-/// be there at the start, and stay. It is what is watched, so that a file renamed into place is seen, and a Kubernetes ConfigMap's
-/// change of its link `..data`; a link to a file elsewhere is followed, but a change over there is not seen. A file that is written in
-/// place is read when its writer closes it. Without a file there are no proxies, which is a warning. A file with a line that is
-/// wrong, above 1 MiB or not readable leaves what was last read, and is a warning.
+/// **File.** One `stage=endpoint` a line; empty lines, and lines that begin with `#`, say nothing. The folder that the path
+/// names must be there at the start, and stay. It is what is watched, so that a file renamed into place is seen, and a
+/// Kubernetes ConfigMap's change of its link `..data`; a link to a file elsewhere is followed, but a change over there is not
+/// seen. A file that is written in place is read when its writer closes it. Without a file there are no proxies, which is a
+/// warning. A file with a line that is wrong, above 1 MiB or not readable leaves what was last read, and is a warning.
 ///
-/// **DNS.** Names are looked up by the system's `getaddrinfo`, each on a thread of its own. Where a name has IPv4 and IPv6 addresses
-/// the IPv4 ones are taken, as both are of the same proxies. A look-up that fails or finds nothing keeps the addresses until 30 s
-/// after the last that found some.
+/// **DNS.** Names are looked up by the system's `getaddrinfo`, each on a thread of its own. Where a name has IPv4 and IPv6
+/// addresses the IPv4 ones are taken, as both are of the same proxies. A look-up that fails or finds nothing keeps the
+/// addresses until 30 s after the last that found some.
 ///
-/// **Beacon.** The beacon of ZRE (ZeroMQ RFC 20 and 36), version 1, as czmq's `zbeacon` and Pyre send it, on UDP port 5670 over IPv4;
-/// see `discovery/beacon.rs` for all of it. A proxy that has not been heard for 5 s is gone. A beacon says nothing of stages, so the
-/// peer itself is asked. Anybody on the network can send one: it is for networks that are trusted. With the name or an
+/// **Beacon.** The beacon of ZRE (ZeroMQ RFC 20 and 36), version 1, as czmq's `zbeacon` and Pyre send it, on UDP port 5670 over
+/// IPv4. A proxy that has not been heard for 5 s is gone; at most 1024 are kept track of. A beacon says nothing of stages, so
+/// the peer itself is asked. Anybody on the network can send one: it is for networks that are trusted. With the name or an
 /// address of an interface only that one is listened to, which Linux before 5.7 allows with `CAP_NET_RAW` only.
 ///
 /// ```

@@ -146,7 +146,9 @@ pub fn rolling_restart(exe: &Path, wire: Wire, stage: &'static str, rounds: u32)
             load.wait(50);
         }
     }
-    if std::env::var_os("LOGS").is_some() { eprintln!("{}", deployment.logs()); }
+    if std::env::var_os("LOGS").is_some() {
+        eprintln!("{}", deployment.logs());
+    }
     load.stop()
 }
 

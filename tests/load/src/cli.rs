@@ -123,9 +123,25 @@ pub(crate) struct Serve {
     #[arg(long, default_value_t = WORKERS)]
     pub(crate) workers: usize,
 
+    /// Which part of the pipeline it is, where that runs as processes.
+    #[arg(long, requires = "link")]
+    pub(crate) part: Option<Part>,
+
+    /// Where the proxy of its one stage is.
+    #[arg(long)]
+    pub(crate) link: Option<String>,
+
     /// The calibration of /spin; measured if it is not given.
     #[arg(long)]
     pub(crate) turns_per_ms: Option<u64>,
+}
+
+/// A process of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Httpd,
+    Proxyd,
+    Workerd,
 }
 
 /// A contestant that this binary serves.

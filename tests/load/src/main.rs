@@ -112,7 +112,10 @@ fn serve(args: &cli::Serve) -> Result<ExitCode> {
     work::turns_per_ms();
     match args.contestant {
         Contestant::Peer(peer) => peers::serve(peer, args.listen, args.workers, announce)?,
-        Contestant::Ours(kind) => ours::serve(kind, args.listen, args.workers, announce)?,
+        Contestant::Ours(kind) => match (args.part, &args.link) {
+            (Some(part), Some(link)) => ours::serve_part(kind, part, link, args.listen, args.workers, announce)?,
+            _ => ours::serve(kind, args.listen, args.workers, announce)?,
+        },
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
+use crate::cli::Part;
 use crate::ours;
 use crate::peers::Peer;
 use crate::process::Process;
@@ -37,6 +38,13 @@ impl fmt::Display for Absent {
 
 impl std::error::Error for Absent {}
 
+/// How processes of one pipeline reach each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Ipc,
+    Tcp,
+}
+
 /// A server that can be started.
 #[derive(Clone, Debug)]
 pub(crate) enum Server {
@@ -44,6 +52,9 @@ pub(crate) enum Server {
     Peer(Peer),
     /// Our own, by this same binary.
     Ours(ours::Kind),
+    /// Our own with one stage, as processes of this same binary: a front end, a proxy and a worker of one thread for each of
+    /// [`WORKERS`].
+    Processes(Wire),
     /// The Python baseline.
     Python(PathBuf),
     /// A program that takes `tcp://ADDRESS:PORT` as its one argument.
@@ -58,6 +69,7 @@ impl Server {
         match self {
             Self::Peer(peer) => Running::announced(&mut this_binary(*peer)?),
             Self::Ours(kind) => Running::announced(&mut this_binary(*kind)?),
+            Self::Processes(wire) => Running::of_processes(*wire),
             Self::Python(script) => {
                 if !script.is_file() {
                     return Err(Absent(format!(
@@ -98,6 +110,8 @@ fn this_binary(contestant: impl ValueEnum) -> Result<Command> {
 /// A server that listens. It ends when this is dropped.
 pub(crate) struct Running {
     process: Process,
+    /// Other processes of it.
+    others: Vec<Process>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -120,7 +134,23 @@ impl Running {
         }
         let address = announced_in(&line)
             .with_context(|| format!("its first line should be `listening on http://ADDRESS:PORT`, not {line:?}"))?;
-        Ok(Self { process, address })
+        Ok(Self { process, others: Vec::new(), address })
+    }
+
+    fn of_processes(wire: Wire) -> Result<Self> {
+        let link = match wire {
+            Wire::Ipc => format!("ipc://@prime-load-{}-{}", std::process::id(), free_address()?.port()),
+            Wire::Tcp => format!("tcp://{}", free_address()?),
+        };
+        let part = |part: Part| -> Result<Self> {
+            let name = part.to_possible_value().context("a part without a name")?;
+            Self::announced(this_binary(ours::Kind::One)?.args(["--part", name.get_name(), "--link", &link]))
+        };
+        let proxy = part(Part::Proxyd)?;
+        let workers = (0..WORKERS).map(|_| part(Part::Workerd)).collect::<Result<Vec<_>>>()?;
+        let Self { process, address, .. } = part(Part::Httpd)?;
+        let others = workers.into_iter().chain([proxy]).map(|other| other.process).collect();
+        Ok(Self { process, others, address })
     }
 
     /// Starts a program that was told where to listen, and waits until it does.
@@ -134,12 +164,13 @@ impl Running {
             ensure!(start.elapsed() < STARTS_WITHIN, "nothing listens on {address}: {error}");
             thread::sleep(Duration::from_millis(10));
         }
-        Ok(Self { process, address })
+        Ok(Self { process, others: Vec::new(), address })
     }
 
-    /// Processor time used so far.
+    /// Processor time used so far, by all its processes.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        self.process.cpu()
+        let others = self.others.iter().map(Process::cpu).sum::<Result<Duration>>()?;
+        Ok(self.process.cpu()? + others)
     }
 
     /// Resident memory in KiB.

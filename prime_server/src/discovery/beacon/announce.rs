@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
-use super::interfaces::{available, interfaces};
-use super::{Frame, INTERVAL, PORT, Uuid};
+use super::frame::{Frame, INTERVAL, PORT, Uuid};
+use super::interfaces::{asked_for, interfaces, refused};
 use crate::StartError;
 use crate::discovery::watch::Thread;
 use crate::panics::log;
@@ -34,26 +34,6 @@ fn announce_at(at: u16, interface: Option<&str>, uuid: Uuid, port: u16) -> Resul
     let (alive, stop) = bounded::<()>(0);
     let run = move || run(sender, Frame { uuid, port }, &stop);
     Ok(Announcement { _thread: Thread::start("beacon-announce", alive, run)? })
-}
-
-pub(super) fn refused(interface: Option<&str>, problem: String) -> StartError {
-    StartError::Discovery { discover: format!("beacon:{}", interface.unwrap_or_default()), problem }
-}
-
-/// The name of the interface that is asked for, which must be there.
-pub(super) fn asked_for(interface: Option<&str>) -> Result<Option<String>, StartError> {
-    let Some(asked) = interface else { return Ok(None) };
-    let mut found = interfaces(interface).map_err(|error| refused(interface, error.to_string()))?;
-    match found.pop() {
-        Some(found) => Ok(Some(found.name)),
-        None => Err(refused(
-            interface,
-            format!(
-                "no interface with broadcasts over IPv4 has the name or address `{asked}` and is up; there are {}",
-                available()
-            ),
-        )),
-    }
 }
 
 fn run(mut sender: Sender, frame: Frame, stop: &Receiver<()>) {
@@ -154,10 +134,7 @@ mod tests {
     #[test]
     fn what_cannot_be_announced_is_refused() {
         let error = announce(Some("no-such-one"), [7; 16], 7001).unwrap_err().to_string();
-        assert!(
-            error.contains("`beacon:no-such-one`") && error.contains("`no-such-one` and is up; there are"),
-            "{error}"
-        );
+        assert!(error.contains("`beacon:no-such-one`") && error.contains("`no-such-one` and is up; there"), "{error}");
         let error = announce(None, [7; 16], 0).unwrap_err().to_string();
         assert!(error.contains("port 0 says that a peer leaves"), "{error}");
     }

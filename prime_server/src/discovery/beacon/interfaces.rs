@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 
 use if_addrs::{IfAddr, Ifv4Addr};
 
+use crate::StartError;
+
 /// An address of this host on a network with broadcasts.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Interface {
     pub(super) name: String,
     pub(super) address: Ipv4Addr,
@@ -19,14 +21,34 @@ pub(super) fn interfaces(asked: Option<&str>) -> std::io::Result<Vec<Interface>>
     Ok(chosen(if_addrs::get_if_addrs()?, asked))
 }
 
+/// The name of the interface that is asked for, which must be there.
+pub(super) fn asked_for(interface: Option<&str>) -> Result<Option<String>, StartError> {
+    let Some(asked) = interface else { return Ok(None) };
+    let mut found = interfaces(interface).map_err(|error| refused(interface, error.to_string()))?;
+    match found.pop() {
+        Some(found) => Ok(Some(found.name)),
+        None => Err(refused(
+            interface,
+            format!(
+                "no interface with broadcasts over IPv4 has the name or address `{asked}` and is up; {}",
+                available()
+            ),
+        )),
+    }
+}
+
+/// Discovery by beacon cannot start.
+pub(super) fn refused(interface: Option<&str>, problem: String) -> StartError {
+    StartError::Discovery { discover: format!("beacon:{}", interface.unwrap_or_default()), problem }
+}
+
 /// What there is to ask for, in words.
-pub(super) fn available() -> String {
+fn available() -> String {
     let all = if_addrs::get_if_addrs().unwrap_or_default();
-    let named = |interface: &if_addrs::Interface| {
-        let ip = interface.ip();
-        (ip.is_ipv4() && !interface.is_p2p).then(|| format!("`{}` ({ip})", interface.name))
-    };
-    all.iter().filter_map(named).collect::<Vec<_>>().join(", ")
+    let (loopback, others): (Vec<_>, Vec<_>) = all.into_iter().partition(if_addrs::Interface::is_loopback);
+    let choices = [chosen(others, None), chosen(loopback, None)].concat();
+    let named = choices.iter().map(|choice| format!("`{}` ({})", choice.name, choice.address)).collect::<Vec<_>>();
+    if named.is_empty() { "there is none".to_owned() } else { format!("there are {}", named.join(", ")) }
 }
 
 /// All that work, but not the loopback one: unless it is asked for, or there is no other, so that a host without a network is one.

@@ -9,9 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::announce::{asked_for, refused};
+use super::frame::{Frame, PORT, Uuid};
+use super::interfaces::{asked_for, refused};
 use super::peers::{Heard, Peers};
-use super::{Frame, PORT, Uuid};
 use crate::StartError;
 use crate::discovery::place::Place;
 use crate::discovery::watch::{Report, Thread, Watch};
@@ -42,7 +42,9 @@ fn bound(device: Option<&str>, port: u16) -> io::Result<UdpSocket> {
     // Linux shares the port if all have the first set, whoever's the processes are; other systems ask for the second.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    socket.bind_device(device.map(str::as_bytes))?;
+    if let Some(device) = device {
+        socket.bind_device(Some(device.as_bytes()))?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
     Ok(socket.into())
@@ -141,7 +143,7 @@ fn waited(socket: Option<&UdpSocket>, stop: &PipeReader, wait: Option<Duration>)
 mod tests {
     use crossbeam_channel::{Receiver, unbounded};
 
-    use super::super::EXPIRY;
+    use super::super::frame::EXPIRY;
     use super::*;
 
     /// More than any machine needs.
@@ -192,8 +194,13 @@ mod tests {
 
     #[test]
     fn a_dropped_guard_ends_it() {
-        let Test { watch, told, .. } = Test::new();
+        let test = Test::new();
+        test.send(1, 7001);
+        test.told();
+        let Test { watch, told, .. } = test;
+        let dropped = Instant::now();
         drop(watch);
+        assert!(dropped.elapsed() < EXPIRY / 2, "it waited for what expires");
         // The thread had the sender.
         assert!(told.recv().is_err());
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Instant;
 
-use super::{EXPIRY, Frame, Uuid};
+use super::frame::{EXPIRY, Frame, Uuid};
 use crate::discovery::place::Place;
 
 /// Any host of the network can make peers up, so there is an end to it.

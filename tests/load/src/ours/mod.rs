@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use prime_server::QueryError;
 use prime_server::prelude::*;
+use prime_server::{Built, FrontEndRole, Links, ProxyRole, QueryError, Role, WorkerRole};
 use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::Part;
 use crate::scenarios::{deadline, hostile};
 use crate::work::{self, Job};
 
@@ -128,13 +129,46 @@ fn attacked(request: Request, cx: &Context) -> Result<Response, ErrorResponse> {
 
 /// Serves `kind` on `listen` until the process is ended; calls `announce` with the bound address once it listens.
 pub(crate) fn serve(kind: Kind, listen: SocketAddr, workers: usize, announce: impl FnOnce(SocketAddr)) -> Result<()> {
+    let running = pipeline(kind, workers)?.start(&format!("tcp://{listen}"))?;
+    announce(running.address().context("a listening pipeline has an address")?);
+    running.wait();
+    Ok(())
+}
+
+/// Serves as one process of `kind`, whose one stage has its proxy at `link`; announces any address where it listens for no client.
+pub(crate) fn serve_part(
+    kind: Kind,
+    part: Part,
+    link: &str,
+    listen: SocketAddr,
+    workers: usize,
+    announce: impl FnOnce(SocketAddr),
+) -> Result<()> {
+    let pipeline = pipeline(kind, workers)?;
+    let links = || anyhow::Ok(Links::new(format!("fixed:{STAGE}={link}").parse()?));
+    let role = match part {
+        Part::Httpd => Role::FrontEnd(FrontEndRole::new(format!("tcp://{listen}"), links()?)),
+        Part::Proxyd => Role::Proxy(ProxyRole::new(STAGE, link)),
+        Part::Workerd => Role::Worker(WorkerRole::new(STAGE, links()?).threads(1)),
+    };
+    let process = pipeline.start_as(role)?;
+    let address = process.endpoint().and_then(|endpoint| endpoint.strip_prefix("tcp://")?.parse().ok());
+    announce(address.unwrap_or(listen));
+    process.wait();
+    Ok(())
+}
+
+/// The stage of [`Kind::One`].
+const STAGE: &str = whole::NAME;
+
+fn pipeline(kind: Kind, workers: usize) -> Result<Built> {
     if kind == Kind::FewFiles {
         // Before the pipeline, whose limit on connections goes by it.
         let files = Some(hostile::FEW_FILES);
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files, maximum: files })?;
     }
     let pipeline = Pipeline::new("load");
-    let pipeline = match kind {
+    Ok(match kind {
         Kind::Cycle => graph::cycle(workers)?,
         Kind::OneCall => graph::one_call(workers)?,
         Kind::Sums => graph::sums(workers)?,
@@ -148,9 +182,5 @@ pub(crate) fn serve(kind: Kind, listen: SocketAddr, workers: usize, announce: im
             pipeline.stage::<attacked>().workers(workers).build()?
         }
         Kind::Deadline => pipeline.stage::<whole>().workers(workers).timeout(deadline::LIMIT).build()?,
-    };
-    let running = pipeline.start(&format!("tcp://{listen}"))?;
-    announce(running.address().context("a listening pipeline has an address")?);
-    running.wait();
-    Ok(())
+    })
 }

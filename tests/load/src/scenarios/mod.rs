@@ -13,6 +13,7 @@ mod mix;
 mod open;
 mod pipeline;
 mod prime;
+mod processes;
 mod python;
 mod split;
 mod stages;
@@ -54,7 +55,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Scenario; 22] = [
+pub(crate) const ALL: [Scenario; 23] = [
     Scenario {
         name: "fixed",
         about: "a fixed answer from one stage of two workers, 64 connections",
@@ -126,6 +127,12 @@ pub(crate) const ALL: [Scenario; 22] = [
         about: "open loop, the same mix as Poisson arrivals, latency from the due time",
         rounds: 5,
         contest: open::contest,
+    },
+    Scenario {
+        name: "processes",
+        about: "a fixed answer from a front end, a proxy and two workers as processes, over ipc and tcp, 64 connections",
+        rounds: 5,
+        contest: processes::contest,
     },
     Scenario {
         name: "hops",
