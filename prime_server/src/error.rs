@@ -143,6 +143,12 @@ pub enum StartError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// Links between processes are not secured as they have to be.
+    #[error("{problem}")]
+    Security {
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// The command line is not understood.
     #[error("{problem}; see --help")]
     Arguments {

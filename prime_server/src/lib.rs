@@ -137,6 +137,7 @@ mod response;
 mod route;
 mod runner;
 mod schema;
+mod security;
 mod split;
 mod stage;
 mod transport;
@@ -174,6 +175,7 @@ pub use request::Request;
 pub use response::{Body, IntoResponse, Json, Response};
 pub use route::{Manner, RouteTo, Sends, Step};
 pub use schema::{Schema, Shape};
+pub use security::Security;
 pub use split::{Join, Split};
 pub use stage::{Construct, Run, Stage, StageOptions};
 

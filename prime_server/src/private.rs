@@ -6,7 +6,7 @@ pub use bytes::Bytes;
 pub use serde::Serialize;
 pub use serde::de::DeserializeOwned;
 
-pub use crate::cli::{httpd, proxyd};
+pub use crate::cli::{httpd, keygen, proxyd};
 pub use crate::codec::{from_json, from_postcard, to_json, to_postcard};
 use crate::discovery::{self, Discover};
 use crate::{BoxError, Feeds, Flow, Message, Outcome, Stage, StartError, Step};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::{Discover, FrontEndRole, Links, ProxyRole, Role, StartError, WorkerRole};
+use crate::{Discover, FrontEndRole, Links, ProxyRole, Role, Security, StartError, WorkerRole};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -66,10 +66,32 @@ pub(super) struct Given {
     pub(super) timeout: Option<Duration>,
     pub(super) idempotent: Option<bool>,
     pub(super) drain_limit: Option<Duration>,
+    pub(super) server_key: Option<String>,
+    pub(super) client_key: Option<String>,
+    pub(super) allow: Option<String>,
+    pub(super) insecure: bool,
+    /// By which interface, if not by all.
+    pub(super) announce: Option<Option<String>>,
+}
+
+impl Given {
+    fn security(&self) -> Security {
+        let mut security = Security::new();
+        if let Some(file) = &self.server_key {
+            security = security.server_key(file);
+        }
+        if let Some(file) = &self.client_key {
+            security = security.client_key(file);
+        }
+        if let Some(file) = &self.allow {
+            security = security.allow(file);
+        }
+        if self.insecure { security.insecure() } else { security }
+    }
 }
 
 /// Which options each kind of process takes, by the options' names.
-const OPTIONS: [(&str, &[Kind]); 12] = [
+const OPTIONS: [(&str, &[Kind]); 17] = [
     ("listen", &[Kind::All, Kind::Httpd]),
     ("bind", &[Kind::Proxyd]),
     ("discover", &[Kind::Httpd, Kind::Workerd]),
@@ -82,6 +104,11 @@ const OPTIONS: [(&str, &[Kind]); 12] = [
     ("timeout", &[Kind::Proxyd]),
     ("idempotent", &[Kind::Proxyd]),
     ("drain-limit", &[Kind::Proxyd]),
+    ("announce", &[Kind::Proxyd]),
+    ("curve-server-key", &[Kind::Httpd, Kind::Proxyd, Kind::Workerd]),
+    ("curve-client-key", &[Kind::Httpd, Kind::Workerd]),
+    ("curve-allow", &[Kind::Proxyd]),
+    ("insecure", &[Kind::Httpd, Kind::Proxyd, Kind::Workerd]),
 ];
 
 pub(super) fn refuse(problem: impl Into<String>) -> StartError {
@@ -149,13 +176,28 @@ fn option(argument: Arg<'_>, kind: Kind) -> Result<&'static str, StartError> {
 
 /// Takes the value of an option of that name.
 pub(super) fn take(name: &str, parser: &mut Parser, given: &mut Given) -> Result<(), StartError> {
-    let value = parser.value().and_then(ValueExt::string).map_err(|error| refuse(error.to_string()))?;
+    let words = |error: lexopt::Error| refuse(error.to_string());
+    match name {
+        "insecure" => {
+            given.insecure = true;
+            return Ok(());
+        }
+        "announce" => {
+            given.announce = Some(parser.optional_value().map(ValueExt::string).transpose().map_err(words)?);
+            return Ok(());
+        }
+        _ => {}
+    }
+    let value = parser.value().and_then(ValueExt::string).map_err(words)?;
     let wrong = |what: &str| refuse(format!("`--{name} {value}`: {what}"));
     let time = || time(&value).ok_or_else(|| wrong("a time is expected, such as 1s or 250ms"));
     let count = || value.parse().map_err(|_| wrong("a number is expected"));
     match name {
         "listen" => given.listen = Some(value),
         "bind" => given.bind = Some(value),
+        "curve-server-key" => given.server_key = Some(value),
+        "curve-client-key" => given.client_key = Some(value),
+        "curve-allow" => given.allow = Some(value),
         "name" => given.name = Some(value),
         "discover" => given.discover.push(value.parse().map_err(|error| refuse(format!("`--discover`: {error}")))?),
         "liveness" => given.liveness = Some(time()?),
@@ -194,7 +236,7 @@ fn links(given: &Given, kind: &str) -> Result<Links, StartError> {
             "`{kind}` needs `--discover`, which says where the proxies are: `--discover fixed:STAGE=tcp://HOST:PORT`"
         ))
     })?;
-    let mut links = others.iter().cloned().fold(Links::new(first.clone()), Links::and);
+    let mut links = others.iter().cloned().fold(Links::new(first.clone()), Links::and).security(given.security());
     if let Some(name) = &given.name {
         links = links.name(name);
     }
@@ -223,11 +265,15 @@ fn worker(given: Given) -> Result<WorkerRole, StartError> {
 }
 
 pub(super) fn proxy(given: Given) -> Result<ProxyRole, StartError> {
+    let security = given.security();
     let stage = given.stage.ok_or_else(|| refuse("`proxyd` needs the name of the stage that it balances"))?;
     let bind = given.bind.ok_or_else(|| {
         refuse("`proxyd` needs `--bind`, where front ends and workers connect to: `--bind tcp://127.0.0.1:7001`")
     })?;
-    let mut role = ProxyRole::new(stage, bind);
+    let mut role = ProxyRole::new(stage, bind).security(security);
+    if let Some(interface) = given.announce {
+        role = role.announce(interface);
+    }
     if let Some(name) = given.name {
         role = role.name(name);
     }
@@ -293,6 +339,12 @@ mod tests {
             "proxyd a --bind tcp://*:3 --queue 7 --timeout 1.5s --idempotent true --drain-limit 1m",
             &["Proxy(", "\"a\"", "tcp://*:3", "Some(7)", "Some(1.5s)", "Some(true)", "drain_limit: 60s"],
         );
+        says(
+            "proxyd a --bind tcp://*:3 --announce=eth0 --curve-server-key k --curve-allow l --insecure",
+            &["eth0", "server_key: Some(\"k\")", "allow: Some(\"l\")", "insecure: true"],
+        );
+        says("proxyd a --bind tcp://*:3 --announce", &["announce: Some(None)"]);
+        says("httpd --discover beacon: --curve-client-key k", &["client_key: Some(\"k\")"]);
         says("workerd a -j 2 --discover beacon: --ahead 10us", &["Worker(", "\"a\"", "Some(2)", "ahead: 10µs"]);
     }
 

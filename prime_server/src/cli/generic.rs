@@ -67,9 +67,8 @@ fn parse_front(arguments: impl Iterator<Item = OsString>) -> Result<Option<(Fron
         let name = name.to_owned();
         match name.as_str() {
             "help" => return Ok(None),
-            "listen" | "discover" | "name" | "liveness" | "wait" | "drain-limit" => {
-                take(&name, &mut parser, &mut given)?
-            }
+            "listen" | "discover" | "name" | "liveness" | "wait" | "drain-limit" | "curve-server-key"
+            | "curve-client-key" | "insecure" => take(&name, &mut parser, &mut given)?,
             _ => front_option(&name, &mut parser, &mut front)?,
         }
     }
@@ -117,8 +116,21 @@ fn parse_proxy(arguments: impl Iterator<Item = OsString>) -> Result<Option<Given
             Arg::Short('h') | Arg::Long("help") => return Ok(None),
             Arg::Long(name) => {
                 let name = name.to_owned();
-                if !["bind", "name", "liveness", "wait", "queue", "timeout", "idempotent", "drain-limit"]
-                    .contains(&name.as_str())
+                if ![
+                    "bind",
+                    "name",
+                    "liveness",
+                    "wait",
+                    "queue",
+                    "timeout",
+                    "idempotent",
+                    "drain-limit",
+                    "announce",
+                    "curve-server-key",
+                    "curve-allow",
+                    "insecure",
+                ]
+                .contains(&name.as_str())
                 {
                     return Err(refuse(format!("there is no option `--{name}`")));
                 }

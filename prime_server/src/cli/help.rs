@@ -21,6 +21,7 @@ pub(super) fn of(name: &str, endpoint: &str) -> String {
          \n\
          {LINKS}\n\
          {PROXY}\n\
+         {SECURITY}\n\
          Options:\n      \
            --describe            print the pipeline: routes, stages, limits\n      \
            --dot                 print it for Graphviz\n  \
@@ -38,6 +39,15 @@ Options of httpd, proxyd and workerd:
       --wait TIME           the longest that a job waits for a stage without proxy or worker [default: 5s]
       --ahead TIME          how much work a worker takes ahead of its turn [default: 1ms]
       --name NAME           what this process is called in the logs of others
+";
+
+/// How links are secured.
+const SECURITY: &str = "\
+Security of the links between processes:
+      --curve-server-key FILE   the proxies' key pair; its public half is enough for httpd and workerd
+      --curve-client-key FILE   the key pair of this httpd or workerd
+      --curve-allow FILE        the public keys that proxyd lets in, one on a line
+      --insecure                links may leave this machine without keys, and beacons are believed
 ";
 
 /// Where `prime_httpd` listens by default.
@@ -62,6 +72,7 @@ pub(super) fn of_httpd() -> String {
            --pipeline NAME       the pipeline's name in metrics and logs [default: prime_httpd]\n\
          \n\
          {LINKS}\n\
+         {SECURITY}\n\
          A request without a route, where there are routes, is answered 404.\n"
     )
 }
@@ -79,7 +90,8 @@ pub(super) fn of_proxyd() -> String {
            --wait TIME           the longest that a job waits for a stage without worker [default: 5s]\n      \
            --name NAME           what this process is called in the logs of others\n\
          \n\
-         {PROXY}\n"
+         {PROXY}\n\
+         {SECURITY}"
     )
 }
 
@@ -90,6 +102,7 @@ Options of proxyd for its stage, else as its workers say:
       --timeout TIME        the longest that a job may wait and run
       --idempotent BOOL     whether a job may be tried again whose worker was lost
       --drain-limit TIME    the longest that jobs that run are waited for at the end [default: 30s]
+      --announce[=IFACE]    send a beacon, for httpd and workerd that discover by beacon:
 ";
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod arguments;
 mod generic;
 mod help;
+mod keygen;
 
 use std::io::{self, Write};
 
@@ -10,6 +11,7 @@ use self::arguments::{Asked, parse};
 use crate::{Built, StartError};
 
 pub use self::generic::{httpd, proxyd};
+pub use self::keygen::keygen;
 
 impl Built {
     /// The whole `main` of a server. Its command line says what the process is:

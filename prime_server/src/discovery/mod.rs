@@ -121,6 +121,20 @@ impl fmt::Display for Discover {
 }
 
 impl Discover {
+    /// Whether anybody on the network can say where proxies are.
+    pub(crate) fn is_beacon(&self) -> bool {
+        matches!(self.0, Form::Beacon(_))
+    }
+
+    /// The endpoints that are known beforehand.
+    pub(crate) fn fixed_endpoints(&self) -> impl Iterator<Item = &str> {
+        let entries: &[Entry] = match &self.0 {
+            Form::Fixed(entries) => entries,
+            _ => &[],
+        };
+        entries.iter().map(|entry| entry.endpoint.as_str())
+    }
+
     /// Calls `found` with all the proxies that are known as soon as there is one, and again each time they change, until the guard
     /// is dropped. For `fixed:` that is once, before this returns; else it is on a thread, which `found` must not end by
     /// dropping the guard. Beacons of the peer `own` are not heard: they are this process's.

@@ -117,7 +117,7 @@ struct Split {
 
 pub(crate) fn start(parts: &Parts, role: &FrontEndRole) -> Result<Process, StartError> {
     let place = format!("front end of pipeline `{}`", parts.name);
-    let options = role.links.common.options(&place)?;
+    let options = role.links.options(&place)?;
     let limits = &parts.settings.limits;
     limits.check_descriptors().map_err(|problem| StartError::Option { place, problem })?;
     let listener: Box<dyn Listener> = Box::new(StreamListener::bind(&role.endpoint, limits)?);

@@ -22,8 +22,9 @@ use super::built::Built;
 use super::running::{PATIENCE, system};
 use crate::discovery::{Place, Watch};
 use crate::lifecycle::Caught;
-use crate::transport::zmq::{Options, PeerId, Security};
-use crate::{Discover, StartError};
+use crate::security::Secured;
+use crate::transport::zmq::{Options, PeerId};
+use crate::{Discover, Security, StartError};
 
 /// What a process of a pipeline is.
 ///
@@ -77,11 +78,12 @@ pub(super) struct Common {
     name: Option<String>,
     liveness: Duration,
     wait: Duration,
+    security: Security,
 }
 
 impl Default for Common {
     fn default() -> Self {
-        Self { name: None, liveness: Duration::from_secs(1), wait: Duration::from_secs(5) }
+        Self { name: None, liveness: Duration::from_secs(1), wait: Duration::from_secs(5), security: Security::new() }
     }
 }
 
@@ -89,12 +91,12 @@ impl Default for Common {
 const LEAST_LIVENESS: Duration = Duration::from_millis(20);
 
 impl Common {
-    fn options(&self, place: &str) -> Result<Options, StartError> {
+    fn options(&self, place: &str, secured: Secured) -> Result<Options, StartError> {
         if self.liveness < LEAST_LIVENESS {
             let problem = format!("`liveness` is {:?}, and has to be 20 ms at least", self.liveness);
             return Err(StartError::Option { place: place.to_owned(), problem });
         }
-        Ok(Options { liveness: self.liveness, wait: self.wait, security: Security::default() })
+        Ok(Options { liveness: self.liveness, wait: self.wait, secured })
     }
 
     /// What this process is called where people read of it.
@@ -132,6 +134,17 @@ impl Links {
     pub fn liveness(mut self, limit: Duration) -> Self {
         self.common.liveness = limit;
         self
+    }
+
+    /// How the links are secured. Default: they are not, and stay on this machine.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.common.security = security;
+        self
+    }
+
+    fn options(&self, place: &str) -> Result<Options, StartError> {
+        self.common.options(place, self.common.security.connects(&self.discover)?)
     }
 
     /// The longest that a front end keeps a job for a stage that has no proxy; then it is answered 503. Default: 5 s.

@@ -4,10 +4,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::{Common, Control, Process, join, peer_id, system};
-use crate::StartError;
+use crate::discovery::{Announcement, announce};
 use crate::mailbox::{Post, mailbox};
 use crate::panics::log;
-use crate::transport::zmq::{Proxy, ProxyIdentity, ProxyOrder, Terms};
+use crate::transport::zmq::{PeerId, Proxy, ProxyIdentity, ProxyOrder, Terms};
+use crate::{Security, StartError};
 
 /// A [`Role::Proxy`](super::Role::Proxy).
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct ProxyRole {
     common: Common,
     terms: Terms,
     drain_limit: Duration,
+    /// From which interface, if not from all.
+    announce: Option<Option<String>>,
 }
 
 impl ProxyRole {
@@ -25,7 +28,7 @@ impl ProxyRole {
     #[must_use]
     pub fn new(stage: impl Into<String>, endpoint: impl Into<String>) -> Self {
         let (stage, endpoint, common) = (stage.into(), endpoint.into(), Common::default());
-        Self { stage, endpoint, common, terms: Terms::default(), drain_limit: Duration::from_secs(30) }
+        Self { stage, endpoint, common, terms: Terms::default(), drain_limit: Duration::from_secs(30), announce: None }
     }
 
     /// As [`Links::name`](super::Links::name).
@@ -39,6 +42,21 @@ impl ProxyRole {
     #[must_use]
     pub fn liveness(mut self, limit: Duration) -> Self {
         self.common.liveness = limit;
+        self
+    }
+
+    /// How the links are secured. Default: they are not, and stay on this machine.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.common.security = security;
+        self
+    }
+
+    /// Announces it on the local network by a beacon, for front ends and workers that discover by `beacon:`; from one interface, by its
+    /// name or address, or from all. It has to listen on tcp, at an address that others reach.
+    #[must_use]
+    pub fn announce(mut self, interface: Option<String>) -> Self {
+        self.announce = Some(interface);
         self
     }
 
@@ -81,24 +99,38 @@ impl ProxyRole {
 struct Running {
     post: Post<ProxyOrder>,
     thread: Option<JoinHandle<()>>,
+    /// Ends with this.
+    announcement: Option<Announcement>,
 }
 
 pub(crate) fn start(role: &ProxyRole) -> Result<Process, StartError> {
     let place = format!("proxy of stage `{}`", role.stage);
-    let options = role.common.options(&place)?;
+    let options = role.common.options(&place, role.common.security.binds(&role.endpoint)?)?;
     let (post, orders) = mailbox().map_err(|error| system("make an eventfd", error))?;
+    let peer = peer_id()?;
     let identity = ProxyIdentity {
-        peer: peer_id()?,
+        peer,
         name: role.common.name(&format!("proxy of {}", role.stage)),
         stage: role.stage.clone(),
         terms: role.terms,
     };
     let proxy = Proxy::bind(&role.endpoint, identity, options, role.drain_limit, orders)?;
     let endpoint = proxy.endpoint().to_owned();
+    let announcement = announced(role, peer, &endpoint)?;
     let thread = thread::Builder::new().name("proxy".to_owned()).spawn(move || proxy.run());
     let thread = thread.map_err(|error| system("start a thread", error))?;
     log(|| tracing::info!(stage = role.stage, endpoint, "a proxy is there"));
-    Ok(Process::new(Some(endpoint), Running { post, thread: Some(thread) }))
+    Ok(Process::new(Some(endpoint), Running { post, thread: Some(thread), announcement }))
+}
+
+fn announced(role: &ProxyRole, peer: PeerId, endpoint: &str) -> Result<Option<Announcement>, StartError> {
+    let Some(interface) = &role.announce else { return Ok(None) };
+    let port = endpoint.strip_prefix("tcp://").and_then(|address| address.rsplit_once(':')?.1.parse().ok());
+    let Some(port) = port else {
+        let problem = "a beacon announces a tcp port: bind the proxy to `tcp://*:PORT`".to_owned();
+        return Err(StartError::Endpoint { endpoint: endpoint.to_owned(), problem });
+    };
+    announce(interface.as_deref(), peer, port).map(Some)
 }
 
 impl Control for Running {
@@ -113,5 +145,6 @@ impl Control for Running {
 
     fn wait(&mut self) {
         join(self.thread.take(), "proxy");
+        self.announcement = None;
     }
 }

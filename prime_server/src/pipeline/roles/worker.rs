@@ -63,7 +63,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     if threads == 0 {
         return Err(refuse("it has 0 threads, so that no job would ever run".to_owned()));
     }
-    let options = role.links.common.options(&place)?;
+    let options = role.links.options(&place)?;
     let (stage, id) = (&built.stages[at], StageId(at as u16));
     let (post, notes) = mailbox().map_err(|error| system("make an eventfd", error))?;
     let metrics = Arc::new(Metrics::new(&built.name).stage(stage.name));

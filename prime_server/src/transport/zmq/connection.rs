@@ -42,7 +42,7 @@ impl Connection {
         super::set_up(&socket, endpoint)?;
         socket.set_reconnect_ivl(50)?;
         socket.set_reconnect_ivl_max(2000)?;
-        options.security.connect(&socket)?;
+        options.secured.connect(&socket)?;
         let name = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
         let events = [zmq::SocketEvent::CONNECTED, zmq::SocketEvent::DISCONNECTED];
         socket.monitor(&name, events.iter().map(|event| i32::from(event.to_raw())).sum())?;

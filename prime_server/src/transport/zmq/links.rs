@@ -9,6 +9,7 @@ use super::connection::{Closing, Connection, Heard};
 use super::wire::{Command, Hello, MAGIC, PeerId, Role, StageTerms, VERSION, Welcome, millis};
 use crate::discovery::Place;
 use crate::panics::log;
+use crate::security::{Secured, is_local, not_local};
 
 /// One link from its beginning to its end; the next one to the same proxy is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,6 +85,9 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The pause after a refusal, or after a proxy of another stage was found: somebody must do something about it first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
+/// Between two words about a proxy that is not connected to.
+const UNWANTED_PAUSE: Duration = Duration::from_secs(60);
 
 impl Links {
     pub(crate) fn new(context: zmq::Context, options: Options, identity: Identity) -> Self {
@@ -201,6 +205,13 @@ impl Links {
             if !matches!(target.state, State::Pausing { until } if until <= now) {
                 continue;
             }
+            let endpoint = &target.place.endpoint;
+            if matches!(self.options.secured, Secured::Open { insecure: false }) && !is_local(endpoint) {
+                let problem = not_local(endpoint);
+                log(|| tracing::error!(problem, "a proxy is not connected to"));
+                target.state = State::Pausing { until: now + UNWANTED_PAUSE };
+                continue;
+            }
             match Connection::open(&self.context, &self.options, &target.place.endpoint, now) {
                 Ok(mut connection) => {
                     connection.push(&Command::Hello(self.identity.hello(target.stage.as_deref(), &self.options)));
@@ -208,7 +219,6 @@ impl Links {
                     self.next += 1;
                 }
                 Err(error) => {
-                    let endpoint = &target.place.endpoint;
                     log(|| tracing::warn!(endpoint, %error, "a proxy cannot be connected"));
                     target.state = State::Pausing { until: now + REFUSED_PAUSE };
                 }

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod connection;
+mod curve;
 mod front;
 mod host;
 mod links;
@@ -12,6 +13,8 @@ mod task;
 mod wire;
 
 use std::time::{Duration, Instant};
+
+use crate::security::Secured;
 
 pub(crate) use self::front::{Desk as FrontDesk, Front, Order as FrontOrder, Remote, Terms as FrontTerms};
 pub(crate) use self::host::Host;
@@ -27,21 +30,7 @@ pub(crate) struct Options {
     pub(crate) liveness: Duration,
     /// The longest that a job waits for a stage that has no worker, or no proxy.
     pub(crate) wait: Duration,
-    pub(crate) security: Security,
-}
-
-/// Whom a process talks to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Security {}
-
-impl Security {
-    fn connect(&self, _socket: &zmq::Socket) -> zmq::Result<()> {
-        Ok(())
-    }
-
-    fn bind(&self, _socket: &zmq::Socket) -> zmq::Result<()> {
-        Ok(())
-    }
+    pub(crate) secured: Secured,
 }
 
 /// Messages that wait for one peer, or from one. No peer that is alive has so many: each carries all of a turn, and what is on its way

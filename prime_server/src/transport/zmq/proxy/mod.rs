@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use self::closings::Closings;
 use self::desk::Desk;
 pub(crate) use self::desk::Terms;
+use super::curve::Doorkeeper;
 use super::outbox::Sent;
 use super::wire::{Command, PeerId};
 use super::{BATCH, Options};
@@ -35,6 +36,8 @@ pub(crate) struct Proxy {
     drain_limit: Duration,
     draining: Option<Instant>,
     stopped: bool,
+    /// Lets clients in where they need a key.
+    _doorkeeper: Option<Doorkeeper>,
 }
 
 /// Who a proxy is, and what it is for.
@@ -59,20 +62,30 @@ impl Proxy {
             return Err(refuse("another process listens there".to_owned()));
         }
         let context = zmq::Context::new();
-        let open = || -> zmq::Result<(zmq::Socket, Closings)> {
+        let open = || -> zmq::Result<(zmq::Socket, Closings, Option<Doorkeeper>)> {
             let socket = context.socket(zmq::ROUTER)?;
             super::set_up(&socket, endpoint)?;
             socket.set_router_mandatory(true)?;
-            options.security.bind(&socket)?;
+            let doorkeeper = options.secured.bind(&context, &socket)?;
             let closings = Closings::of(&context, &socket)?;
             socket.bind(endpoint)?;
-            Ok((socket, closings))
+            Ok((socket, closings, doorkeeper))
         };
-        let (socket, closings) = open().map_err(|error| refuse(error.to_string()))?;
+        let (socket, closings, doorkeeper) = open().map_err(|error| refuse(error.to_string()))?;
         let bound = socket.get_last_endpoint().ok().and_then(Result::ok);
         let endpoint = bound.unwrap_or_else(|| endpoint.to_owned());
         let desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms);
-        Ok(Self { socket, closings, mailbox, desk, endpoint, drain_limit, draining: None, stopped: false })
+        Ok(Self {
+            socket,
+            closings,
+            mailbox,
+            desk,
+            endpoint,
+            drain_limit,
+            draining: None,
+            stopped: false,
+            _doorkeeper: doorkeeper,
+        })
     }
 
     /// Where it listens, with the port that it got.
