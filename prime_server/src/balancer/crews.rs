@@ -117,9 +117,9 @@ impl<J: Job> Crews<J> {
         Self { queue: Queue::new(options), crews: Vec::new(), enlisted: 0, free: 0, room: 0, done: 0, left: None }
     }
 
-    /// The stage's options have become known. A new timeout is that of jobs offered from now on.
+    /// The stage's options have become known. A timeout is that of jobs which come later, and of those that wait without one.
     pub(crate) fn set_options(&mut self, options: Options) {
-        self.queue.set_options(options);
+        self.queue.set_options(options, |queued| queued.offered);
     }
 
     /// How many jobs wait.

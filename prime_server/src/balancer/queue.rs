@@ -108,9 +108,19 @@ impl<J: Job, W, T> Queue<J, W, T> {
         &self.options
     }
 
-    /// Timeouts of jobs that are here already stay as they are.
-    pub(super) fn set_options(&mut self, options: Options) {
+    /// Jobs that wait without a timeout get the one that there is now, from the moment that `since` gives of each. Timeouts that jobs
+    /// have stay as they are.
+    pub(super) fn set_options(&mut self, options: Options, since: impl Fn(&W) -> Instant) {
         self.options = options;
+        let Some(timeout) = options.timeout else { return };
+        let waiting: Vec<(usize, Instant)> = self.iter().map(|(slot, note)| (slot, since(note) + timeout)).collect();
+        for (slot, due) in waiting {
+            let entry = &mut self.entries[slot];
+            if !entry.expires {
+                entry.expires = true;
+                self.expiries.insert(due, JobKey { serial: entry.serial, slot: slot as u32 });
+            }
+        }
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -186,6 +186,10 @@ impl Model {
                 let [timeout, wait] = [timeout, wait].map(|ms| ms.map(Duration::from_millis));
                 self.options = Options { queue, timeout, wait, idempotent, attempts: ATTEMPTS };
                 self.crews.set_options(self.options);
+                for number in &self.waiting {
+                    let job = self.jobs.get_mut(number).expect("it waits");
+                    job.due = job.due.or(timeout.map(|timeout| job.offered + timeout));
+                }
             }
             Event::Enlist => {
                 let crew = self.crews.enlist();

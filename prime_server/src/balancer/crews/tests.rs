@@ -309,14 +309,16 @@ fn the_timeout_covers_waiting_and_running_and_all_attempts() {
 }
 
 #[test]
-fn a_new_timeout_is_that_of_jobs_offered_from_then_on() {
+fn a_timeout_that_becomes_known_is_that_of_later_jobs_and_of_those_that_wait_without_one() {
     let (mut crews, now) = crews(OPTIONS);
     offer(&mut crews, 1, now);
     assert_eq!(crews.next_event(), None);
     crews.set_options(Options { timeout: Some(SECOND), ..OPTIONS });
+    crews.set_options(Options { timeout: Some(10 * SECOND), ..OPTIONS });
     offer(&mut crews, 2, now);
-    assert_eq!(crews.tick(now + SECOND), Some(Overdue::Waiting(job(2))));
+    assert_eq!(crews.tick(now + SECOND), Some(Overdue::Waiting(job(1))));
     assert_eq!(crews.tick(now + SECOND), None);
+    assert_eq!(crews.tick(now + 10 * SECOND), Some(Overdue::Waiting(job(2))));
 }
 
 #[test]

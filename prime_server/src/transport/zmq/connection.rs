@@ -54,9 +54,11 @@ impl Connection {
         Ok(Self { socket, monitor, outbox, linked: false, heard: None, sent: now, liveness: options.liveness })
     }
 
-    /// What was sent is to leave although the connection is about to be closed.
+    /// What was sent is to leave although the connection is about to be closed. A HELLO that nobody takes is not waited for.
     pub(super) fn linger(&mut self) {
-        let _ = self.socket.set_linger(super::LAST_WORDS);
+        if self.linked {
+            let _ = self.socket.set_linger(super::LAST_WORDS);
+        }
     }
 
     pub(super) fn is_linked(&self) -> bool {
