@@ -19,6 +19,9 @@ pub(crate) struct Pair {
     pub(crate) secret: Key,
 }
 
+/// The characters of Z85.
+const ALPHABET: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+
 impl Key {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
@@ -29,8 +32,9 @@ impl Key {
     }
 
     pub(super) fn of_z85(text: &str) -> Option<Self> {
-        // The crate's own decoder panics at characters beyond ASCII.
-        let decoded = (text.len() == 40 && text.is_ascii()).then(|| zmq::z85_decode(text).ok())??;
+        // The crate's decoder takes what is not of the alphabet for something else.
+        let legal = text.len() == 40 && text.bytes().all(|byte| ALPHABET.contains(&byte));
+        let decoded = legal.then(|| zmq::z85_decode(text).ok())??;
         Self::of_bytes(&decoded)
     }
 }
