@@ -64,15 +64,15 @@ impl Ended {
 /// What one stage counts. Atomics only: a worker never waits here for another.
 #[derive(Debug)]
 pub(crate) struct StageMetrics {
-    stage: &'static str,
+    stage: Box<str>,
     queue_delay: Histogram,
     run_time: Histogram,
     ended: Box<[IntCounter]>,
 }
 
 impl StageMetrics {
-    pub(crate) fn stage(&self) -> &'static str {
-        self.stage
+    pub(crate) fn stage(&self) -> &str {
+        &self.stage
     }
 
     pub(crate) fn waited(&self, time: Duration) {
@@ -155,7 +155,7 @@ impl Metrics {
     }
 
     /// What a stage of this name counts.
-    pub(crate) fn stage(&self, stage: &'static str) -> StageMetrics {
+    pub(crate) fn stage(&self, stage: &str) -> StageMetrics {
         let labels = || [("stage".to_owned(), stage.to_owned())].into_iter().collect();
         let histogram = |name: &str, help: &str| {
             let buckets = prometheus::exponential_buckets(FIRST_BUCKET, BUCKET_FACTOR, BUCKETS).expect("positive");
@@ -166,7 +166,7 @@ impl Metrics {
             Opts::new("stage_outcomes_total", "Jobs that ended at this stage, by how.").const_labels(labels());
         let outcomes = register(&self.registry, IntCounterVec::new(outcomes, &["reason"]).expect("legal names"));
         StageMetrics {
-            stage,
+            stage: stage.into(),
             queue_delay: histogram("stage_queue_delay_seconds", "How long jobs waited for a worker."),
             run_time: histogram("stage_run_seconds", "How long jobs ran."),
             ended: Ended::ALL.iter().map(|ended| outcomes.with_label_values(&[ended.as_str()])).collect(),

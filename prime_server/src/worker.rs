@@ -25,6 +25,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
+    /// The stage's name.
+    pub(crate) stage: &'static str,
     pub(crate) factory: RunnerFactory,
     /// The stage that each route of the stage's outcome leads to.
     pub(crate) routes: Arc<[StageId]>,
@@ -70,7 +72,7 @@ impl Worker {
             // What escapes is a panic outside of a job's run, such as in the drop of a message: the source is dropped
             // with the job that it had, and that answers.
             let then = caught(|| self.work(&mut runner)).unwrap_or_else(|panic| {
-                log(|| tracing::error!(stage = self.metrics.stage(), panic, "a worker panicked outside of its stage"));
+                log(|| tracing::error!(stage = self.stage, panic, "a worker panicked outside of its stage"));
                 Then::Rebuild
             });
             let _ = caught(|| drop(runner));
@@ -98,7 +100,7 @@ impl Worker {
                 return then;
             }
             if let Err(panic) = caught(|| runner.reset()) {
-                log(|| tracing::error!(stage = self.metrics.stage(), panic, "a stage panicked in its reset"));
+                log(|| tracing::error!(stage = self.stage, panic, "a stage panicked in its reset"));
                 return Then::Rebuild;
             }
         }
@@ -131,7 +133,7 @@ impl Worker {
             (Ok(()), Some(step)) => self.resolve(context, step, now),
             (Ok(()), None) => self.answer(&context, answers::failed(), Ended::Answered),
             (Err(panic), _) => {
-                let (stage, request) = (self.metrics.stage(), context.ticket.id);
+                let (stage, request) = (self.stage, context.ticket.id);
                 log(|| tracing::error!(stage, %request, panic, "a stage panicked"));
                 self.answer(&context, answers::failed(), Ended::Panicked);
             }
@@ -187,7 +189,7 @@ impl Worker {
     }
 
     fn fail(&self, context: &Context, problem: &str) {
-        let (stage, request) = (self.metrics.stage(), context.ticket.id);
+        let (stage, request) = (self.stage, context.ticket.id);
         log(|| tracing::error!(stage, %request, "{problem}"));
         self.answer(context, answers::failed(), Ended::Answered);
     }
@@ -249,7 +251,7 @@ impl Worker {
 
     fn construct(&self) -> Result<Box<dyn Runner>, StartError> {
         caught(|| (self.factory)())
-            .unwrap_or_else(|message| Err(StartError::ConstructPanicked { stage: self.metrics.stage(), message }))
+            .unwrap_or_else(|message| Err(StartError::ConstructPanicked { stage: self.stage, message }))
     }
 
     /// Constructs the stage again, however often it takes. `None` once nothing is left to do.

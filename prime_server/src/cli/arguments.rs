@@ -66,6 +66,7 @@ pub(super) struct Given {
     pub(super) timeout: Option<Duration>,
     pub(super) idempotent: Option<bool>,
     pub(super) drain_limit: Option<Duration>,
+    pub(super) http: Option<String>,
     pub(super) server_key: Option<String>,
     pub(super) client_key: Option<String>,
     pub(super) allow: Option<String>,
@@ -91,7 +92,8 @@ impl Given {
 }
 
 /// Which options each kind of process takes, by the options' names.
-const OPTIONS: [(&str, &[Kind]); 17] = [
+const OPTIONS: [(&str, &[Kind]); 18] = [
+    ("http", &[Kind::Proxyd, Kind::Workerd]),
     ("listen", &[Kind::All, Kind::Httpd]),
     ("bind", &[Kind::Proxyd]),
     ("discover", &[Kind::Httpd, Kind::Workerd]),
@@ -195,6 +197,7 @@ pub(super) fn take(name: &str, parser: &mut Parser, given: &mut Given) -> Result
     match name {
         "listen" => given.listen = Some(value),
         "bind" => given.bind = Some(value),
+        "http" => given.http = Some(value),
         "curve-server-key" => given.server_key = Some(value),
         "curve-client-key" => given.client_key = Some(value),
         "curve-allow" => given.allow = Some(value),
@@ -257,7 +260,10 @@ pub(super) fn front_end(given: Given, endpoint: &str) -> Result<FrontEndRole, St
 fn worker(given: Given) -> Result<WorkerRole, StartError> {
     let links = links(&given, "workerd")?;
     let stage = given.stage.ok_or_else(|| refuse("`workerd` needs the name of the stage that it runs"))?;
-    let role = WorkerRole::new(stage, links);
+    let mut role = WorkerRole::new(stage, links);
+    if let Some(endpoint) = given.http {
+        role = role.http(endpoint);
+    }
     Ok(match given.threads {
         Some(threads) => role.threads(threads),
         None => role,
@@ -276,6 +282,9 @@ pub(super) fn proxy(given: Given) -> Result<ProxyRole, StartError> {
     }
     if let Some(name) = given.name {
         role = role.name(name);
+    }
+    if let Some(endpoint) = given.http {
+        role = role.http(endpoint);
     }
     if let Some(limit) = given.liveness {
         role = role.liveness(limit);
@@ -343,6 +352,8 @@ mod tests {
             "proxyd a --bind tcp://*:3 --announce=eth0 --curve-server-key k --curve-allow l --insecure",
             &["eth0", "server_key: Some(\"k\")", "allow: Some(\"l\")", "insecure: true"],
         );
+        says("workerd a --discover beacon: --http tcp://*:9", &["http: Some(\"tcp://*:9\")"]);
+        says("proxyd a --bind tcp://*:3 --http tcp://*:9", &["http: Some(\"tcp://*:9\")"]);
         says("proxyd a --bind tcp://*:3 --announce", &["announce: Some(None)"]);
         says("httpd --discover beacon: --curve-client-key k", &["client_key: Some(\"k\")"]);
         says("workerd a -j 2 --discover beacon: --ahead 10us", &["Worker(", "\"a\"", "Some(2)", "ahead: 10µs"]);

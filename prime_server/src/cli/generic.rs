@@ -50,7 +50,7 @@ pub fn httpd() -> Result<(), StartError> {
 pub fn proxyd() -> Result<(), StartError> {
     let Some(given) = parse_proxy(std::env::args_os().skip(1))? else { return print(&help::of_proxyd()) };
     let role = proxy(given)?;
-    run_process(|| start_proxy(&role), say_where)
+    run_process(|| start_proxy(&role, "prime_proxyd"), say_where)
 }
 
 /// Nothing where help is asked for.
@@ -126,6 +126,7 @@ fn parse_proxy(arguments: impl Iterator<Item = OsString>) -> Result<Option<Given
                     "idempotent",
                     "drain-limit",
                     "announce",
+                    "http",
                     "curve-server-key",
                     "curve-allow",
                     "insecure",

@@ -38,6 +38,7 @@ Options of httpd, proxyd and workerd:
       --liveness TIME       who is silent for so long is dead [default: 1s]
       --wait TIME           the longest that a job waits for a stage without proxy or worker [default: 5s]
       --ahead TIME          how much work a worker takes ahead of its turn [default: 1ms]
+      --http ENDPOINT       where proxyd or workerd answers /healthz and /metrics [default: nowhere]
       --name NAME           what this process is called in the logs of others
 ";
 

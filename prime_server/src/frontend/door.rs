@@ -101,6 +101,11 @@ impl Door {
         Ok(Self { router, otherwise: routes.is_empty().then_some(entry), allow: everywhere })
     }
 
+    /// Of a process that has no stages.
+    pub(crate) fn without_stages(health: &str, metrics: &str) -> Result<Self, StartError> {
+        Ok(Self { otherwise: None, ..Self::new(&[], Some(health), Some(metrics), StageId(0))? })
+    }
+
     /// The methods that are allowed on a path, if it has routes.
     pub(crate) fn allowed(&self, path: &str) -> Option<&HeaderValue> {
         self.router.at(path).ok().map(|found| &found.value.allow)

@@ -53,6 +53,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Running {
     name: String,
+    stages: Vec<&'static str>,
     endpoint: Option<String>,
     loopback: Loopback,
     transport: Arc<Local>,
@@ -115,6 +116,7 @@ impl Running {
             std::iter::zip(&built.stages, transport.pools()).map(|(stage, pool)| (stage, Arc::clone(pool))).collect();
         let running = Self {
             name: built.name.clone(),
+            stages: built.stages.iter().map(|stage| stage.name).collect(),
             endpoint,
             loopback,
             transport,
@@ -157,12 +159,12 @@ impl Running {
     /// What each stage has done so far, in the pipeline's order.
     #[must_use]
     pub fn stages(&self) -> Vec<StageStats> {
-        let stats = |pool: &Arc<Pool>| {
+        let stats = |(name, pool): (&&'static str, &Arc<Pool>)| {
             let (waiting, running) = pool.load();
             let (jobs, busy) = pool.metrics().runs();
-            StageStats { name: pool.metrics().stage(), waiting, running, jobs, busy }
+            StageStats { name, waiting, running, jobs, busy }
         };
-        self.transport.pools().iter().map(stats).collect()
+        std::iter::zip(&self.stages, self.transport.pools()).map(stats).collect()
     }
 
     /// Begins to drain: nothing new is taken, and the pipeline ends once what is in flight is answered. Does not wait.

@@ -51,6 +51,7 @@ fn workers(
     let sink: Arc<dyn Sink> = Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, pool.workers()));
     (0..pool.workers()).map(move |worker| Worker {
         id: WorkerId(worker),
+        stage: stage.name,
         factory: Arc::clone(&stage.factory),
         routes: Arc::clone(&stage.routes),
         max_hops: built.hops.max_hops,

@@ -362,8 +362,9 @@ fn health_and_metrics_are_the_front_ends() {
     let parts = start(&pipeline, &[("first", 1)]);
     eventually("it is healthy", || get(parts.address, "/healthz").status == 200);
     assert_eq!(get(parts.address, "/").text(), "x");
+    let in_flight = || get(parts.address, "/metrics").metric("prime_stage_in_flight", &["stage=\"first\""]);
+    eventually("nothing is in flight", || in_flight() == Some(0.0));
     let page = get(parts.address, "/metrics");
-    assert_eq!(page.metric("prime_stage_in_flight", &["stage=\"first\""]), Some(0.0));
     assert_eq!(page.metric("prime_answers_total", &["code=\"200\""]).map(|count| count >= 1.0), Some(true));
 }
 

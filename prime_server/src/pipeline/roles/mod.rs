@@ -1,6 +1,7 @@
 //! A pipeline as processes: what a process of it can be, and how each kind is started and ended.
 
 mod front_end;
+mod page;
 mod proxy;
 mod worker;
 
@@ -168,6 +169,7 @@ impl Links {
 /// [`stop`](Self::stop) lets it finish what it has.
 pub struct Process {
     endpoint: Option<String>,
+    page: Option<String>,
     control: Box<dyn Control>,
 }
 
@@ -188,13 +190,24 @@ impl fmt::Debug for Process {
 
 impl Process {
     pub(super) fn new(endpoint: Option<String>, control: impl Control + 'static) -> Self {
-        Self { endpoint, control: Box::new(control) }
+        Self { endpoint, page: None, control: Box::new(control) }
+    }
+
+    fn with_page(mut self, page: Option<String>) -> Self {
+        self.page = page;
+        self
     }
 
     /// Where it listens, with the port that it got. `None` for a worker, which only connects.
     #[must_use]
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
+    }
+
+    /// Where a proxy or a worker answers `/healthz` and `/metrics`, if it does.
+    #[must_use]
+    pub fn page(&self) -> Option<&str> {
+        self.page.as_deref()
     }
 
     /// Begins to drain: it takes nothing more, and ends once what it has is done. Does not wait.
@@ -254,7 +267,7 @@ impl Built {
         match role {
             Role::All(endpoint) => front_end::all(self, &endpoint),
             Role::FrontEnd(role) => front_end::start(&Parts::of(self), &role),
-            Role::Proxy(role) => proxy::start(&role),
+            Role::Proxy(role) => proxy::start(&role, &self.name),
             Role::Worker(role) => worker::start(self, &role),
         }
     }

@@ -1,13 +1,16 @@
 //! A process that has the load balancer of one stage.
 
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::page::{Loads, Page};
 use super::{Common, Control, Process, join, peer_id, system};
 use crate::discovery::{Announcement, announce};
 use crate::mailbox::{Post, mailbox};
+use crate::metrics::Metrics;
 use crate::panics::log;
-use crate::transport::zmq::{PeerId, Proxy, ProxyIdentity, ProxyOrder, Terms};
+use crate::transport::zmq::{Load, PeerId, Proxy, ProxyGauges as Gauges, ProxyIdentity, ProxyOrder, Terms};
 use crate::{Security, StartError};
 
 /// A [`Role::Proxy`](super::Role::Proxy).
@@ -18,6 +21,7 @@ pub struct ProxyRole {
     common: Common,
     terms: Terms,
     drain_limit: Duration,
+    http: Option<String>,
     /// From which interface, if not from all.
     announce: Option<Option<String>>,
 }
@@ -28,7 +32,15 @@ impl ProxyRole {
     #[must_use]
     pub fn new(stage: impl Into<String>, endpoint: impl Into<String>) -> Self {
         let (stage, endpoint, common) = (stage.into(), endpoint.into(), Common::default());
-        Self { stage, endpoint, common, terms: Terms::default(), drain_limit: Duration::from_secs(30), announce: None }
+        Self {
+            stage,
+            endpoint,
+            common,
+            terms: Terms::default(),
+            drain_limit: Duration::from_secs(30),
+            http: None,
+            announce: None,
+        }
     }
 
     /// As [`Links::name`](super::Links::name).
@@ -88,6 +100,13 @@ impl ProxyRole {
         self
     }
 
+    /// Answers `/healthz` and `/metrics` there, for whoever looks after it. Default: nowhere.
+    #[must_use]
+    pub fn http(mut self, endpoint: impl Into<String>) -> Self {
+        self.http = Some(endpoint.into());
+        self
+    }
+
     /// The longest that jobs that run are waited for at the end. Default: 30 s.
     #[must_use]
     pub fn drain_limit(mut self, limit: Duration) -> Self {
@@ -99,11 +118,13 @@ impl ProxyRole {
 struct Running {
     post: Post<ProxyOrder>,
     thread: Option<JoinHandle<()>>,
-    /// Ends with this.
+    /// End with this.
+    page: Option<Page>,
     announcement: Option<Announcement>,
 }
 
-pub(crate) fn start(role: &ProxyRole) -> Result<Process, StartError> {
+/// `pipeline` is its name in metrics.
+pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartError> {
     let place = format!("proxy of stage `{}`", role.stage);
     let options = role.common.options(&place, role.common.security.binds(&role.endpoint)?)?;
     let (post, orders) = mailbox().map_err(|error| system("make an eventfd", error))?;
@@ -114,13 +135,26 @@ pub(crate) fn start(role: &ProxyRole) -> Result<Process, StartError> {
         stage: role.stage.clone(),
         terms: role.terms,
     };
-    let proxy = Proxy::bind(&role.endpoint, identity, options, role.drain_limit, orders)?;
+    let metrics = Arc::new(Metrics::new(pipeline));
+    let (counts, load) = (Arc::new(metrics.stage(&role.stage)), Arc::new(Load::default()));
+    let proxy = Proxy::bind(
+        &role.endpoint,
+        identity,
+        options,
+        role.drain_limit,
+        orders,
+        Gauges { counts, load: Arc::clone(&load) },
+    )?;
+    let stage = role.stage.clone();
+    let loads: Loads = Box::new(move || vec![load.of(&stage)]);
+    let page = role.http.as_ref().map(|endpoint| Page::start(endpoint, metrics, loads)).transpose()?;
     let endpoint = proxy.endpoint().to_owned();
     let announcement = announced(role, peer, &endpoint)?;
     let thread = thread::Builder::new().name("proxy".to_owned()).spawn(move || proxy.run());
     let thread = thread.map_err(|error| system("start a thread", error))?;
     log(|| tracing::info!(stage = role.stage, endpoint, "a proxy is there"));
-    Ok(Process::new(Some(endpoint), Running { post, thread: Some(thread), announcement }))
+    let at = page.as_ref().map(|page| page.endpoint().to_owned());
+    Ok(Process::new(Some(endpoint), Running { post, thread: Some(thread), page, announcement }).with_page(at))
 }
 
 fn announced(role: &ProxyRole, peer: PeerId, endpoint: &str) -> Result<Option<Announcement>, StartError> {
@@ -145,6 +179,6 @@ impl Control for Running {
 
     fn wait(&mut self) {
         join(self.thread.take(), "proxy");
-        self.announcement = None;
+        (self.page, self.announcement) = (None, None);
     }
 }

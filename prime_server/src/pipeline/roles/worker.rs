@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 use super::super::built::Built;
 use super::super::running::ATTEMPTS;
 use super::super::workers;
+use super::page::{Loads, Page};
 use super::{Control, Links, Process, ended_within, join, peer_id, system};
 use crate::balancer::Options;
 use crate::discovery::Watch;
@@ -26,13 +27,21 @@ pub struct WorkerRole {
     stage: String,
     threads: Option<usize>,
     links: Links,
+    http: Option<String>,
 }
 
 impl WorkerRole {
     /// Runs that stage of the pipeline for all proxies of it.
     #[must_use]
     pub fn new(stage: impl Into<String>, links: Links) -> Self {
-        Self { stage: stage.into(), threads: None, links }
+        Self { stage: stage.into(), threads: None, links, http: None }
+    }
+
+    /// Answers `/healthz` and `/metrics` there, for whoever looks after it. Default: nowhere.
+    #[must_use]
+    pub fn http(mut self, endpoint: impl Into<String>) -> Self {
+        self.http = Some(endpoint.into());
+        self
     }
 
     /// How many threads run it. Default: the stage's `workers`.
@@ -48,6 +57,8 @@ struct Running {
     thread: Option<JoinHandle<()>>,
     /// Disconnected once the last worker has ended.
     workers: Receiver<Infallible>,
+    /// Ends with this.
+    page: Option<Page>,
     /// Tell of proxies as long as it is there.
     _watches: Vec<Watch>,
 }
@@ -66,7 +77,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let options = role.links.options(&place)?;
     let (stage, id) = (&built.stages[at], StageId(at as u16));
     let (post, notes) = mailbox().map_err(|error| system("make an eventfd", error))?;
-    let metrics = Arc::new(Metrics::new(&built.name).stage(stage.name));
+    let all_metrics = Arc::new(Metrics::new(&built.name));
+    let metrics = Arc::new(all_metrics.stage(stage.name));
     // The proxies have the queue, the timeout and the attempts.
     let queueing = Options { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: ATTEMPTS };
     let pool = Arc::new(Pool::new(id, metrics, queueing, threads));
@@ -93,14 +105,23 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let host = Host::new(links, notes, Arc::clone(&pool), takes, role.links.ahead, drain_limit);
     // No proxy is told of this process before each of its threads can work.
     let (alive, ended) = crossbeam_channel::bounded(0);
-    let closed = Closes(Arc::clone(&pool));
+    let (closed, seen) = (Closes(Arc::clone(&pool)), Arc::clone(&pool));
     workers::start(built, &[(stage, pool)], &outlet, alive)?;
     let thread = thread::Builder::new().name("links".to_owned()).spawn(move || host.run());
     let thread = thread.map_err(|error| system("start a thread", error))?;
     std::mem::forget(closed);
-    let mut running = Running { post: post.clone(), thread: Some(thread), workers: ended, _watches: Vec::new() };
-    match super::watch(&role.links, peer, move |places| _ = post.send(HostNote::Found(places))) {
-        Ok(watches) => running._watches = watches,
+    let loads: Loads = Box::new(move || {
+        let (waiting, running) = seen.load();
+        vec![(seen.metrics().stage().to_owned(), waiting, running)]
+    });
+    let mut running =
+        Running { post: post.clone(), thread: Some(thread), workers: ended, page: None, _watches: Vec::new() };
+    let page = role.http.as_ref().map(|endpoint| Page::start(endpoint, all_metrics, loads)).transpose();
+    let watches = page.and_then(|page| {
+        Ok((page, super::watch(&role.links, peer, move |places| _ = post.send(HostNote::Found(places)))?))
+    });
+    match watches {
+        Ok((page, watches)) => (running.page, running._watches) = (page, watches),
         Err(error) => {
             running.abort();
             running.wait();
@@ -108,7 +129,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
         }
     }
     log(|| tracing::info!(stage = role.stage, threads, "a worker is there"));
-    Ok(Process::new(None, running))
+    let at = running.page.as_ref().map(|page| page.endpoint().to_owned());
+    Ok(Process::new(None, running).with_page(at))
 }
 
 /// Lets the workers that have started go where others could not.
@@ -132,6 +154,7 @@ impl Control for Running {
 
     fn wait(&mut self) {
         join(self.thread.take(), "links");
+        self.page = None;
         if !ended_within(&self.workers) {
             tracing::warn!("workers are left behind that do not come back from their stage");
         }

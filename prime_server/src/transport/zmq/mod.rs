@@ -20,7 +20,9 @@ pub(crate) use self::front::{Desk as FrontDesk, Front, Order as FrontOrder, Remo
 pub(crate) use self::host::Host;
 pub(crate) use self::links::{Identity as LinkIdentity, Links};
 pub(crate) use self::outlet::{HostOutlet, Note as HostNote};
-pub(crate) use self::proxy::{Identity as ProxyIdentity, Order as ProxyOrder, Proxy, Terms};
+pub(crate) use self::proxy::{
+    Gauges as ProxyGauges, Identity as ProxyIdentity, Load, Order as ProxyOrder, Proxy, Terms,
+};
 pub(crate) use self::wire::{PeerId, Role as LinkRole, StageTerms, millis};
 
 /// What all links of a process have in common.

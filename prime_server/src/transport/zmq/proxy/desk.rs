@@ -2,6 +2,8 @@
 //! lies in each peer's outbox.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,6 +20,7 @@ use crate::balancer::Options as Queueing;
 use crate::balancer::crews::{Cancelled, CrewId, Crews, Overdue};
 use crate::balancer::queue::JobKey;
 use crate::context::Reason;
+use crate::metrics::{Ended, StageMetrics};
 use crate::panics::log;
 
 /// What names a peer on the socket.
@@ -40,6 +43,7 @@ pub(super) struct Desk {
     /// For those that are not peers: a refusal, a question.
     letters: Vec<(Route, Outbox)>,
     pub(super) counts: Counts,
+    gauges: Gauges,
     draining: bool,
 }
 
@@ -49,6 +53,28 @@ pub(crate) struct Terms {
     pub(crate) queue: Option<usize>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) idempotent: Option<bool>,
+}
+
+/// What others can see of a proxy.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    pub(crate) counts: Arc<StageMetrics>,
+    pub(crate) load: Arc<Load>,
+}
+
+/// How many jobs wait, and how many run.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    waiting: AtomicUsize,
+    running: AtomicUsize,
+}
+
+impl Load {
+    /// As of that stage.
+    pub(crate) fn of(&self, stage: &str) -> (String, usize, usize) {
+        let [waiting, running] = [&self.waiting, &self.running].map(|count| count.load(Ordering::Relaxed));
+        (stage.to_owned(), waiting, running)
+    }
 }
 
 /// What happened so far.
@@ -86,7 +112,7 @@ const ATTEMPTS: u32 = 3;
 const QUEUE: usize = 4096;
 
 impl Desk {
-    pub(super) fn new(id: PeerId, name: String, stage: String, options: Options, set: Terms) -> Self {
+    pub(super) fn new(id: PeerId, name: String, stage: String, options: Options, set: Terms, gauges: Gauges) -> Self {
         let queueing = Queueing {
             queue: set.queue.unwrap_or(QUEUE),
             timeout: set.timeout,
@@ -108,6 +134,7 @@ impl Desk {
             idempotent: queueing.idempotent,
             letters: Vec::new(),
             counts: Counts::default(),
+            gauges,
             draining: false,
         }
     }
@@ -140,7 +167,12 @@ impl Desk {
             (Kind::FrontEnd { .. }, Command::Job { job, left, attempt, always, body }) => {
                 let deadline = super::super::task::deadline(left, now);
                 let body = Bytes::copy_from_slice(body);
-                self.job(peer, job, Held { sender: peer, number: job, deadline, attempt, always, body }, now);
+                self.job(
+                    peer,
+                    job,
+                    Held { sender: peer, number: job, since: now, deadline, attempt, always, body },
+                    now,
+                );
             }
             (Kind::FrontEnd { .. }, Command::Cancel { job, reason }) => self.cancel(peer, job, reason),
             (Kind::FrontEnd { jobs, .. }, Command::Window { job, received, kept }) => {
@@ -298,7 +330,10 @@ impl Desk {
                     self.cancel_key(former, Reason::Answered.code());
                 }
             }
-            Err(_) => self.fail(peer, number, Failure::QueueFull),
+            Err(_) => {
+                self.gauges.counts.ended(Ended::QueueFull);
+                self.fail(peer, number, Failure::QueueFull);
+            }
         }
     }
 
@@ -319,6 +354,7 @@ impl Desk {
     fn outcome(&mut self, crew: CrewId, key: JobKey, ends: bool, body: &[u8]) {
         if ends {
             if let Some(held) = self.crews.done(crew, key) {
+                self.gauges.counts.ended(Ended::Answered);
                 self.settle(&held, &Command::Outcome { job: held.number, ends, body });
             }
         } else if self.crews.holder(key) == Some(crew)
@@ -386,6 +422,7 @@ impl Desk {
         }
         while let Some((crew, key, held)) = self.crews.assign() {
             let Some(peer) = self.by_crew.get(&crew) else { continue };
+            self.gauges.counts.waited(now.saturating_duration_since(held.since));
             self.peers[*peer].outbox.push(&Command::Job {
                 job: key.to_bits(),
                 left: micros(held.deadline.saturating_duration_since(now)),
@@ -459,6 +496,7 @@ impl Desk {
             }
         }
         for held in orphans.given_up {
+            self.gauges.counts.ended(Ended::Lost);
             self.fail(held.sender, held.number, Failure::Lost);
         }
     }
@@ -478,7 +516,10 @@ impl Desk {
         }
         while let Some(overdue) = self.crews.tick(now) {
             match overdue {
-                Overdue::Waiting(held) => self.fail(held.sender, held.number, Failure::TimedOut),
+                Overdue::Waiting(held) => {
+                    self.gauges.counts.ended(Ended::Cancelled(Reason::TimedOut));
+                    self.fail(held.sender, held.number, Failure::TimedOut);
+                }
                 Overdue::Unattended(held) => self.fail(held.sender, held.number, Failure::NoWorker),
                 Overdue::Running(crew, key, held) => {
                     self.fail(held.sender, held.number, Failure::TimedOut);
@@ -520,9 +561,9 @@ impl Desk {
         self.draining && self.crews.running() == 0 && !self.peers.iter().any(|(_, peer)| may_send(peer))
     }
 
-    /// How many jobs wait, and how many run.
-    #[allow(dead_code, reason = "for the proxy's metrics")]
-    pub(super) fn load(&self) -> (usize, usize) {
-        (self.crews.waiting(), self.crews.running())
+    /// Lets whoever looks at the gauges see the present state.
+    pub(super) fn show(&self) {
+        self.gauges.load.waiting.store(self.crews.waiting(), Ordering::Relaxed);
+        self.gauges.load.running.store(self.crews.running(), Ordering::Relaxed);
     }
 }

@@ -12,6 +12,7 @@ pub(super) struct Held {
     /// The front end that sent it, and its number there.
     pub(super) sender: usize,
     pub(super) number: u64,
+    pub(super) since: Instant,
     pub(super) deadline: Instant,
     pub(super) attempt: u32,
     pub(super) always: bool,

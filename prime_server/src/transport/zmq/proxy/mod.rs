@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use self::closings::Closings;
 use self::desk::Desk;
-pub(crate) use self::desk::Terms;
+pub(crate) use self::desk::{Gauges, Load, Terms};
 use super::curve::Doorkeeper;
 use super::outbox::Sent;
 use super::wire::{Command, PeerId};
@@ -56,6 +56,7 @@ impl Proxy {
         options: Options,
         drain_limit: Duration,
         mailbox: Mailbox<Order>,
+        gauges: Gauges,
     ) -> Result<Self, StartError> {
         let refuse = |problem: String| StartError::Endpoint { endpoint: endpoint.to_owned(), problem };
         if is_taken(endpoint) {
@@ -74,7 +75,7 @@ impl Proxy {
         let (socket, closings, doorkeeper) = open().map_err(|error| refuse(error.to_string()))?;
         let bound = socket.get_last_endpoint().ok().and_then(Result::ok);
         let endpoint = bound.unwrap_or_else(|| endpoint.to_owned());
-        let desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms);
+        let desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms, gauges);
         Ok(Self {
             socket,
             closings,
@@ -127,6 +128,7 @@ impl Proxy {
         let more = self.receive(now);
         self.desk.keep_time(now);
         self.desk.assign(now);
+        self.desk.show();
         let socket = &self.socket;
         self.desk.outgoing(now, |route, outbox| outbox.send(socket, Some(route)) == Sent::All);
         more
