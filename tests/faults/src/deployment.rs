@@ -23,6 +23,34 @@ pub enum Wire {
     Tcp,
 }
 
+/// Two hosts, of which this process is on one.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    /// The network namespace of the other one.
+    pub namespace: String,
+    /// The addresses of this one and the other.
+    pub near: String,
+    pub far: String,
+    /// This one's network interface.
+    pub interface: String,
+}
+
+impl Hosts {
+    /// Takes the network between them away for so long.
+    ///
+    /// # Panics
+    /// If it cannot be.
+    pub fn cut(&self, time: Duration) {
+        let set = |to: &str| {
+            let done = Command::new("ip").args(["link", "set", &self.interface, to]).status();
+            assert!(done.is_ok_and(|status| status.success()), "the interface cannot be set {to}");
+        };
+        set("down");
+        thread::sleep(time);
+        set("up");
+    }
+}
+
 /// Ends all its processes when it is dropped.
 pub struct Deployment {
     exe: PathBuf,
@@ -35,6 +63,9 @@ pub struct Deployment {
     front_ends: BTreeMap<String, SocketAddr>,
     processes: BTreeMap<String, Child>,
     common: Vec<String>,
+    /// The network namespace of the other host, and who runs there.
+    far: Option<(String, BTreeSet<String>)>,
+    beacon: bool,
 }
 
 impl Deployment {
@@ -55,14 +86,36 @@ impl Deployment {
             front_ends: BTreeMap::new(),
             processes: BTreeMap::new(),
             common: Vec::new(),
+            far: None,
+            beacon: false,
             folder,
         }
+    }
+
+    /// Of two hosts, this one and a network namespace; those of these names run there. Links are over tcp, to proxies that bind
+    /// `near` or `far`, by where they run.
+    #[must_use]
+    pub fn across(exe: impl Into<PathBuf>, hosts: &Hosts, there: &[&str], proxies: &[(&str, &str)]) -> Self {
+        let mut deployment = Self::new(exe, Wire::Tcp, proxies).with(&["--insecure"]);
+        for (name, endpoint) in &mut deployment.proxies {
+            let host = if there.contains(&name.as_str()) { &hosts.far } else { &hosts.near };
+            *endpoint = endpoint.replace("127.0.0.1", host);
+        }
+        deployment.far = Some((hosts.namespace.clone(), there.iter().map(|name| (*name).to_owned()).collect()));
+        deployment
     }
 
     /// Options that all processes get.
     #[must_use]
     pub fn with(mut self, options: &[&str]) -> Self {
         self.common = options.iter().map(|option| (*option).to_owned()).collect();
+        self
+    }
+
+    /// Whose proxies announce themselves, and are found by that.
+    #[must_use]
+    pub fn by_beacon(mut self) -> Self {
+        self.beacon = true;
         self
     }
 
@@ -73,6 +126,9 @@ impl Deployment {
     }
 
     fn discover(&self) -> String {
+        if self.beacon {
+            return "beacon:".to_owned();
+        }
         let entries: Vec<String> =
             self.proxies.iter().map(|(name, endpoint)| format!("{}={endpoint}", self.stages[name])).collect();
         format!("fixed:{}", entries.join(","))
@@ -97,7 +153,8 @@ impl Deployment {
     /// Starts a proxy.
     pub fn proxy(&mut self, name: &str) {
         let (stage, endpoint) = (self.stages[name].clone(), self.proxies[name].clone());
-        self.start(name, &["proxyd", &stage, "--bind", &endpoint]);
+        let announce: &[&str] = if self.beacon { &["--announce"] } else { &[] };
+        self.start(name, &[&["proxyd", stage.as_str(), "--bind", endpoint.as_str()], announce].concat());
     }
 
     /// Starts all proxies.
@@ -114,7 +171,14 @@ impl Deployment {
 
     /// Starts a process, and waits until it says that it is there.
     fn start(&mut self, name: &str, arguments: &[&str]) -> String {
-        let mut command = Command::new(&self.exe);
+        let mut command = match &self.far {
+            Some((namespace, there)) if there.contains(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.exe);
+                command
+            }
+            _ => Command::new(&self.exe),
+        };
         command.args(arguments).args(&self.common).stderr(Stdio::piped()).stdin(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.exe.display()));
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();

@@ -6,5 +6,5 @@ mod deployment;
 mod load;
 pub mod scenarios;
 
-pub use deployment::{Deployment, PATIENCE, Wire, until};
+pub use deployment::{Deployment, Hosts, PATIENCE, Wire, until};
 pub use load::{Came, DEADLINE, Load, Report};

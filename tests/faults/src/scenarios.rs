@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::{Came, Deployment, Load, Report, Wire, until};
+use crate::{Came, Deployment, Hosts, Load, Report, Wire, until};
 
 /// Clients of every load.
 const CLIENTS: usize = 16;
@@ -116,6 +116,33 @@ pub fn worker_stopped(exe: &Path, wire: Wire, stage: &'static str, pause: Durati
     thread::sleep(pause);
     deployment.signal("w0", Signal::CONT);
     load.wait(200);
+    load.stop()
+}
+
+/// The network between two hosts is gone for a while: between the proxy and its workers, or between the front end and the proxy.
+#[must_use]
+pub fn network_cut(exe: &Path, hosts: &Hosts, there: &[&str], stage: &'static str, pause: Duration) -> Report {
+    let mut deployment = Deployment::across(exe, hosts, there, &[("p0", stage)]);
+    deployment.all_proxies();
+    deployment.worker("w0", stage);
+    deployment.worker("w1", stage);
+    let address = deployment.front_end("f0");
+    let load = Load::start(&[address], CLIENTS, target(stage, 5));
+    load.wait(50);
+    hosts.cut(pause);
+    load.wait(100);
+    load.stop()
+}
+
+/// A worker on another host, which finds the proxy by its beacon. Gives what came.
+#[must_use]
+pub fn beacon(exe: &Path, hosts: &Hosts) -> Report {
+    let mut deployment = Deployment::across(exe, hosts, &["w0"], &[("p0", "steady")]).by_beacon();
+    deployment.worker("w0", "steady");
+    let address = deployment.front_end("f0");
+    deployment.proxy("p0");
+    let load = Load::start(&[address], 1, target("steady", 1));
+    load.wait(20);
     load.stop()
 }
 

@@ -33,6 +33,10 @@ pub(super) enum Closing {
     Refused(String),
 }
 
+/// The pauses between attempts to connect, doubled from the first up to the last.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Makes the monitors' names unique.
 static MONITORS: AtomicU64 = AtomicU64::new(0);
 
@@ -40,8 +44,10 @@ impl Connection {
     pub(super) fn open(context: &zmq::Context, options: &Options, endpoint: &str, now: Instant) -> zmq::Result<Self> {
         let socket = context.socket(zmq::DEALER)?;
         super::set_up(&socket, endpoint)?;
-        socket.set_reconnect_ivl(50)?;
-        socket.set_reconnect_ivl_max(2000)?;
+        socket.set_reconnect_ivl(FIRST_PAUSE.as_millis() as i32)?;
+        socket.set_reconnect_ivl_max(LAST_PAUSE.as_millis() as i32)?;
+        // The system's own limit is minutes, for which a network that is back would go unnoticed.
+        socket.set_connect_timeout(i32::try_from(options.liveness.as_millis()).unwrap_or(i32::MAX))?;
         options.secured.connect(&socket)?;
         let name = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
         let events = [zmq::SocketEvent::CONNECTED, zmq::SocketEvent::DISCONNECTED];

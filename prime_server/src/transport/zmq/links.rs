@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::Options;
-use super::connection::{Closing, Connection, Heard};
+use super::connection::{Closing, Connection, FIRST_PAUSE, Heard, LAST_PAUSE};
 use super::wire::{Command, Hello, MAGIC, PeerId, Role, StageTerms, VERSION, Welcome, millis};
 use crate::discovery::Place;
 use crate::panics::log;
@@ -79,9 +79,6 @@ enum State {
         connection: Connection,
     },
 }
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The pause after a refusal, or after a proxy of another stage was found: somebody must do something about it first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);

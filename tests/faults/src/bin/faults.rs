@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use faults::{Came, Report, Wire, scenarios};
+use faults::{Came, Hosts, Report, Wire, scenarios};
 use lexopt::{Arg, ValueExt};
 
 const HELP: &str = "\
@@ -13,9 +13,12 @@ Kills, stops and cuts off the processes of a pipeline while clients ask, and rep
 
 Usage: faults [table]
        faults random [--seconds N] [--seed N]
+       faults hosts --namespace NAME --near ADDRESS --far ADDRESS --interface NAME
 
 table    each fault once, over ipc and tcp (default)
 random   random faults for so long [default: 600 s, seed 1]; every request is accounted for
+hosts    a network that is cut, and a worker that finds its proxy by a beacon, between this host and a network
+         namespace; tests/netns.sh makes these
 -h, --help
 ";
 
@@ -30,7 +33,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let (mut random, mut seconds, mut seed) = (false, 600, 1);
+    let (mut what, mut seconds, mut seed) = (What::Table, 600, 1);
+    let mut hosts = Hosts::default();
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -38,22 +42,62 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
                 print!("{HELP}");
                 return Ok(());
             }
-            Arg::Value(word) if word == "random" => random = true,
-            Arg::Value(word) if word == "table" => random = false,
+            Arg::Value(word) if word == "random" => what = What::Random,
+            Arg::Value(word) if word == "table" => what = What::Table,
+            Arg::Value(word) if word == "hosts" => what = What::Hosts,
+            Arg::Long("namespace") => hosts.namespace = arguments.value()?.string()?,
+            Arg::Long("near") => hosts.near = arguments.value()?.string()?,
+            Arg::Long("far") => hosts.far = arguments.value()?.string()?,
+            Arg::Long("interface") => hosts.interface = arguments.value()?.string()?,
             Arg::Long("seconds") => seconds = arguments.value()?.parse()?,
             Arg::Long("seed") => seed = arguments.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }
     }
     let exe = beside("faulty")?;
-    if random {
-        return at_random(&exe, seed, Duration::from_secs(seconds));
+    match what {
+        What::Random => at_random(&exe, seed, Duration::from_secs(seconds)),
+        What::Hosts => between(&exe, &hosts),
+        What::Table => {
+            for wire in [Wire::Ipc, Wire::Tcp] {
+                heading(&format!("{wire:?}"));
+                table(&exe, wire);
+            }
+            Ok(())
+        }
     }
-    for wire in [Wire::Ipc, Wire::Tcp] {
-        println!("{wire:?}: {:<52} {:>8} {:>8} {:>8}  others", "fault", "right", "502", "longest");
-        table(&exe, wire);
+}
+
+enum What {
+    Table,
+    Random,
+    Hosts,
+}
+
+fn heading(of: &str) {
+    println!("{of}: {:<52} {:>8} {:>8} {:>8}  others", "fault", "right", "502", "longest");
+}
+
+/// What needs two hosts.
+fn between(exe: &Path, hosts: &Hosts) -> Result<(), Box<dyn std::error::Error>> {
+    heading("two hosts");
+    let (mut passed, mut failed) = (0, 0);
+    let mut check = |fault: &str, report: &Report, allowed: &[Came]| {
+        row(fault, report);
+        let holds = report.counts.keys().all(|came| allowed.contains(came)) && report.of(Came::Right) > 0;
+        *(if holds { &mut passed } else { &mut failed }) += 1;
+    };
+    let lost = Came::Status(502);
+    let cut = Duration::from_secs(3);
+    for (there, what) in [(&["w0", "w1"][..], "proxy and workers"), (&["p0", "w0", "w1"], "front end and proxy")] {
+        for (stage, allowed) in [("steady", &[Came::Right][..]), ("once", &[Came::Right, lost])] {
+            let report = scenarios::network_cut(exe, hosts, there, stage, cut);
+            check(&format!("{stage}: no network for 3 s between {what}"), &report, allowed);
+        }
     }
-    Ok(())
+    check("a worker elsewhere, found by a beacon", &scenarios::beacon(exe, hosts), &[Came::Right]);
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 { Ok(()) } else { Err("a fault was not survived".into()) }
 }
 
 /// The binary of that name, which cargo builds with this one.
