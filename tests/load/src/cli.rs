@@ -131,6 +131,14 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) link: Option<String>,
 
+    /// How much work a worker takes ahead, in microseconds.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) ahead: u64,
+
+    /// How far away a worker is: the microseconds of a round trip to its proxy.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) distance: u64,
+
     /// The calibration of /spin; measured if it is not given.
     #[arg(long)]
     pub(crate) turns_per_ms: Option<u64>,

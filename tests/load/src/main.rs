@@ -10,6 +10,7 @@ mod judge;
 mod ours;
 mod peers;
 mod process;
+mod relay;
 mod report;
 mod response;
 mod sample;
@@ -113,7 +114,11 @@ fn serve(args: &cli::Serve) -> Result<ExitCode> {
     match args.contestant {
         Contestant::Peer(peer) => peers::serve(peer, args.listen, args.workers, announce)?,
         Contestant::Ours(kind) => match (args.part, &args.link) {
-            (Some(part), Some(link)) => ours::serve_part(kind, part, link, args.listen, args.workers, announce)?,
+            (Some(part), Some(link)) => {
+                let link = relay::at_distance(link, Duration::from_micros(args.distance))?;
+                let place = ours::Place { part, link, ahead: Duration::from_micros(args.ahead) };
+                ours::serve_part(kind, &place, args.listen, args.workers, announce)?;
+            }
             _ => ours::serve(kind, args.listen, args.workers, announce)?,
         },
     }

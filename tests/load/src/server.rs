@@ -45,6 +45,23 @@ pub(crate) enum Wire {
     Tcp,
 }
 
+/// How our own runs as processes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Processes {
+    pub(crate) wire: Wire,
+    /// How much work a worker takes ahead.
+    pub(crate) ahead: Duration,
+    /// The time of a round trip between the workers and their proxy.
+    pub(crate) distance: Duration,
+}
+
+impl Processes {
+    /// With the defaults, on one machine.
+    pub(crate) fn over(wire: Wire) -> Self {
+        Self { wire, ahead: Duration::from_millis(1), distance: Duration::ZERO }
+    }
+}
+
 /// A server that can be started.
 #[derive(Clone, Debug)]
 pub(crate) enum Server {
@@ -54,7 +71,7 @@ pub(crate) enum Server {
     Ours(ours::Kind),
     /// Our own with one stage, as processes of this same binary: a front end, a proxy and a worker of one thread for each of
     /// [`WORKERS`].
-    Processes(Wire),
+    Processes(Processes),
     /// The Python baseline.
     Python(PathBuf),
     /// A program that takes `tcp://ADDRESS:PORT` as its one argument.
@@ -69,7 +86,7 @@ impl Server {
         match self {
             Self::Peer(peer) => Running::announced(&mut this_binary(*peer)?),
             Self::Ours(kind) => Running::announced(&mut this_binary(*kind)?),
-            Self::Processes(wire) => Running::of_processes(*wire),
+            Self::Processes(processes) => Running::of_processes(processes),
             Self::Python(script) => {
                 if !script.is_file() {
                     return Err(Absent(format!(
@@ -137,14 +154,20 @@ impl Running {
         Ok(Self { process, others: Vec::new(), address })
     }
 
-    fn of_processes(wire: Wire) -> Result<Self> {
-        let link = match wire {
+    fn of_processes(processes: &Processes) -> Result<Self> {
+        let link = match processes.wire {
             Wire::Ipc => format!("ipc://@prime-load-{}-{}", std::process::id(), free_address()?.port()),
             Wire::Tcp => format!("tcp://{}", free_address()?),
         };
         let part = |part: Part| -> Result<Self> {
             let name = part.to_possible_value().context("a part without a name")?;
-            Self::announced(this_binary(ours::Kind::One)?.args(["--part", name.get_name(), "--link", &link]))
+            let distance = if part == Part::Workerd { processes.distance } else { Duration::ZERO };
+            Self::announced(
+                this_binary(ours::Kind::One)?
+                    .args(["--part", name.get_name(), "--link", &link])
+                    .args(["--ahead", &processes.ahead.as_micros().to_string()])
+                    .args(["--distance", &distance.as_micros().to_string()]),
+            )
         };
         let proxy = part(Part::Proxyd)?;
         let workers = (0..WORKERS).map(|_| part(Part::Workerd)).collect::<Result<Vec<_>>>()?;

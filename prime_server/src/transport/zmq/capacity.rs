@@ -69,7 +69,7 @@ impl Capacity {
     /// A job was given back: more was announced than there was room for.
     pub(super) fn returned(&mut self, link: LinkId) {
         self.ended(link);
-        self.now_ahead = 0;
+        self.now_ahead /= 2;
         if let Some(announced) = self.links.get_mut(&link) {
             // To be told anew, with what there is room for now.
             announced.slots = u32::MAX;

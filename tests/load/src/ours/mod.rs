@@ -135,17 +135,27 @@ pub(crate) fn serve(kind: Kind, listen: SocketAddr, workers: usize, announce: im
     Ok(())
 }
 
-/// Serves as one process of `kind`, whose one stage has its proxy at `link`; announces any address where it listens for no client.
+/// What a process of a pipeline is.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) part: Part,
+    /// Where the proxy of its one stage is.
+    pub(crate) link: String,
+    /// How much work a worker takes ahead.
+    pub(crate) ahead: Duration,
+}
+
+/// Serves as one process of `kind`, whose one stage has its proxy at the link; announces any address where it listens for no client.
 pub(crate) fn serve_part(
     kind: Kind,
-    part: Part,
-    link: &str,
+    place: &Place,
     listen: SocketAddr,
     workers: usize,
     announce: impl FnOnce(SocketAddr),
 ) -> Result<()> {
     let pipeline = pipeline(kind, workers)?;
-    let links = || anyhow::Ok(Links::new(format!("fixed:{STAGE}={link}").parse()?));
+    let Place { part, link, ahead } = place;
+    let links = || anyhow::Ok(Links::new(format!("fixed:{STAGE}={link}").parse()?).ahead(*ahead));
     let role = match part {
         Part::Httpd => Role::FrontEnd(FrontEndRole::new(format!("tcp://{listen}"), links()?)),
         Part::Proxyd => Role::Proxy(ProxyRole::new(STAGE, link)),

@@ -33,9 +33,9 @@ pub(crate) fn contest(settings: &Settings) -> Result<Contest> {
     })
 }
 
-struct Mix {
-    seed: u64,
-    window: Duration,
+pub(super) struct Mix {
+    pub(super) seed: u64,
+    pub(super) window: Duration,
 }
 
 impl Drive for Mix {

@@ -1,5 +1,6 @@
 //! The scenarios: who is driven how, and what figure is required.
 
+mod ahead;
 mod cycle;
 pub(crate) mod deadline;
 mod fixed;
@@ -55,7 +56,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Scenario; 23] = [
+pub(crate) const ALL: [Scenario; 25] = [
     Scenario {
         name: "fixed",
         about: "a fixed answer from one stage of two workers, 64 connections",
@@ -133,6 +134,18 @@ pub(crate) const ALL: [Scenario; 23] = [
         about: "a fixed answer from a front end, a proxy and two workers as processes, over ipc and tcp, 64 connections",
         rounds: 5,
         contest: processes::contest,
+    },
+    Scenario {
+        name: "distance",
+        about: "jobs of 200 µs by two workers that are 1 ms away from their proxy, by how much work they take ahead",
+        rounds: 3,
+        contest: ahead::distance,
+    },
+    Scenario {
+        name: "ahead",
+        about: "the mix of 8 µs and 8 ms by two workers near by, by how much work they take ahead",
+        rounds: 3,
+        contest: ahead::price,
     },
     Scenario {
         name: "hops",

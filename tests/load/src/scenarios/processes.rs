@@ -8,7 +8,7 @@ use crate::contest::{Contest, Contestant};
 use crate::judge::{Bound, Requirement};
 use crate::ours::Kind;
 use crate::sample::Metric;
-use crate::server::{Server, Wire};
+use crate::server::{Processes, Server, Wire};
 
 const THREADS: &str = "threads";
 const IPC: &str = "processes, ipc";
@@ -16,7 +16,8 @@ const TCP: &str = "processes, tcp";
 
 pub(crate) fn contest(settings: &Settings) -> Result<Contest> {
     let load = || Steady::new("/", settings.window);
-    let processes = |label, wire| Contestant { label, server: Server::Processes(wire), drive: Box::new(load()) };
+    let processes =
+        |label, wire| Contestant { label, server: Server::Processes(Processes::over(wire)), drive: Box::new(load()) };
     Ok(Contest {
         contestants: vec![ours(THREADS, Kind::One, load()), processes(IPC, Wire::Ipc), processes(TCP, Wire::Tcp)],
         yardstick: Some(THREADS),
