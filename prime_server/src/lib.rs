@@ -62,6 +62,7 @@
 //! | let the URL choose the stage | [`Pipeline::route_to`] |
 //! | work on the parts of a request at once | [`Split`], [`Join`] |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
+//! | run it as processes, on one machine or many | [`Role`], [`Built::run`], [`Built::main`], [`Discover`], [`Security`]; `docs/processes.md` |
 //! | see the graph | [`Built::describe`], [`Built::to_dot`]; `docs/graphs.md` says which shape suits which work |
 //!
 //! A stage that the compiler does not find ("constant provided when a type was expected", "expected type, found function") lacks
@@ -79,8 +80,8 @@
 //!
 //! # What to know
 //!
-//! All stages run in one process as yet. [`idempotent`](Pipeline::idempotent), [`Context::attempt`], [`Pipeline::max_hops`] and
-//! [`Message`](trait@Message)'s codec are about jobs that cross processes or go round in circles: what you write now will run so.
+//! [`idempotent`](Pipeline::idempotent), [`Context::attempt`] and [`Message`](trait@Message)'s codec are about jobs that cross processes:
+//! within one, messages are handed over as they are, and no worker is lost without the others.
 //!
 //! What goes wrong behind an answer (a panic, JSON that cannot be written) is logged by [`tracing`](https://docs.rs/tracing):
 //! install a subscriber to see it, such as `tracing_subscriber::fmt::init()`.
