@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use slab::Slab;
 
+use super::remote::{Gauges, Order};
 use super::stages::{Stage, Stages};
-use super::{Gauges, Order};
 use crate::answers::{failed, timed_out, too_many_hops, unavailable, worker_lost};
 use crate::context::{Place, Reason, Ticket, Window};
 use crate::fork::{Fork, Part};

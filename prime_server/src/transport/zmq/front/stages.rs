@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::{Gauge, Gauges};
+use super::remote::{Gauge, Gauges};
 use crate::transport::zmq::links::LinkId;
 use crate::transport::zmq::wire::Status;
 
