@@ -28,28 +28,10 @@ pub(crate) enum Expired<J> {
     Running(RequestId),
 }
 
-/// What to do about a job whose worker was lost.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
-    /// Offer it [`again`](Balancer::offer_again).
-    Retry(RequestId),
-    /// Answer 502.
-    GiveUp(RequestId),
-}
-
-impl Lost {
-    pub(crate) fn id(&self) -> RequestId {
-        match self {
-            Lost::Retry(id) | Lost::GiveUp(id) => *id,
-        }
-    }
-}
-
 /// See the [module's docs](self).
 #[derive(Debug)]
 pub(crate) struct Balancer<J> {
-    /// Each waiting job with the worker that is not to have it, since it lost it before.
-    queue: Queue<J, Option<WorkerId>, ()>,
+    queue: Queue<J, (), ()>,
     workers: Vec<Worker>,
     /// The parked ones; the last to park is the first to be woken, since its cache is the warmest.
     idle: Vec<WorkerId>,
@@ -67,7 +49,6 @@ enum Worker {
     Free,
     Busy {
         entry: usize,
-        attempt: u32,
     },
 }
 
@@ -95,15 +76,8 @@ impl<J: Job> Balancer<J> {
     /// Queues a job and gives its place, for [`cancel`](Self::cancel), or hands it back if the queue is full. Jobs that an
     /// idle or summoned worker will take at once do not count as waiting. Afterwards, [`summon`](Self::summon).
     pub(crate) fn offer(&mut self, job: J, now: Instant) -> Result<u32, J> {
-        let JobKey { slot, .. } = self.queue.offer(job, None, self.idle.len() + self.summoned, now)?;
+        let JobKey { slot, .. } = self.queue.offer(job, (), self.idle.len() + self.summoned, now)?;
         Ok(slot)
-    }
-
-    /// Queues a job once more after its worker was [`lost`](Self::lost): before the others, whatever the queue's limit, and
-    /// not for that worker while another is there.
-    #[allow(dead_code, reason = "a thread takes its job's message with it; a proxy process still has it")]
-    pub(crate) fn offer_again(&mut self, job: J, lost_by: WorkerId, now: Instant) -> u32 {
-        self.queue.offer_first(job, Some(lost_by), now).slot
     }
 
     /// The idle worker to wake, where more jobs wait than workers are on their way. To be asked after an offer, after a worker
@@ -112,8 +86,7 @@ impl<J: Job> Balancer<J> {
         if self.summoned >= self.waiting() {
             return None;
         }
-        let at = (0..self.idle.len()).rev().find(|at| self.first_for(self.idle[*at]).is_some())?;
-        let worker = self.idle.remove(at);
+        let worker = self.idle.pop()?;
         self.workers[worker.0] = Worker::Summoned;
         self.summoned += 1;
         Some(worker)
@@ -122,10 +95,9 @@ impl<J: Job> Balancer<J> {
     /// A free worker asks for work. `None` makes it idle: it parks until an offer summons it.
     pub(crate) fn take(&mut self, worker: WorkerId) -> Option<J> {
         self.leave(worker);
-        if let Some(entry) = self.first_for(worker) {
-            let job = self.queue.take(entry, ());
-            self.workers[worker.0] = Worker::Busy { entry, attempt: job.attempt() };
-            return Some(job);
+        if let Some(entry) = self.queue.first() {
+            self.workers[worker.0] = Worker::Busy { entry };
+            return Some(self.queue.take(entry, ()));
         }
         self.workers[worker.0] = Worker::Idle;
         self.idle.push(worker);
@@ -134,23 +106,22 @@ impl<J: Job> Balancer<J> {
 
     /// A worker's job is over: answered, or accepted by the next stage.
     pub(crate) fn done(&mut self, worker: WorkerId) {
-        if let Worker::Busy { entry, .. } = self.workers[worker.0] {
+        if let Worker::Busy { entry } = self.workers[worker.0] {
             self.queue.finish(entry);
             self.workers[worker.0] = Worker::Free;
         }
     }
 
-    /// A worker is gone, with the job that it ran.
-    pub(crate) fn lost(&mut self, worker: WorkerId) -> Option<Lost> {
+    /// A worker is gone, with the job that it ran, if it ran one: a thread takes its job's message with it, so that even of an
+    /// idempotent stage there is nothing left to try again.
+    pub(crate) fn lost(&mut self, worker: WorkerId) -> Option<RequestId> {
         self.leave(worker);
-        let Worker::Busy { entry, attempt } = std::mem::replace(&mut self.workers[worker.0], Worker::Absent) else {
+        let Worker::Busy { entry } = std::mem::replace(&mut self.workers[worker.0], Worker::Absent) else {
             return None;
         };
         let id = self.queue.id(entry);
         self.queue.finish(entry);
-        let options = self.queue.options();
-        let again = options.idempotent && attempt < options.attempts;
-        Some(if again { Lost::Retry(id) } else { Lost::GiveUp(id) })
+        Some(id)
     }
 
     /// Takes a waiting job out. `None` where it no longer waits.
@@ -178,17 +149,6 @@ impl<J: Job> Balancer<J> {
     /// Gives up all waiting jobs, first come first.
     pub(crate) fn clear(&mut self) -> Vec<J> {
         self.queue.clear()
-    }
-
-    /// The first waiting job that a worker may have.
-    fn first_for(&self, worker: WorkerId) -> Option<usize> {
-        let mut waiting = self.queue.iter();
-        let (entry, _) = waiting.find(|(_, avoid)| **avoid != Some(worker) || self.is_alone(worker))?;
-        Some(entry)
-    }
-
-    fn is_alone(&self, worker: WorkerId) -> bool {
-        self.workers.iter().enumerate().all(|(n, state)| n == worker.0 || *state == Worker::Absent)
     }
 
     /// Forgets that a worker was idle or summoned.

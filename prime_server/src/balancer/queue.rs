@@ -147,11 +147,9 @@ impl<J: Job, W, T> Queue<J, W, T> {
         Ok(key)
     }
 
-    /// Queues a job first, whatever the limit.
-    pub(super) fn offer_first(&mut self, job: J, note: W, now: Instant) -> JobKey {
-        let key = self.insert(job, note, now);
-        self.link_first(key.slot as usize);
-        key
+    /// The slot of the first that waits.
+    pub(super) fn first(&self) -> Option<usize> {
+        self.first
     }
 
     /// The slots and notes of what waits, first to last.

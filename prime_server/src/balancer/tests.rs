@@ -115,25 +115,12 @@ fn what_is_done_in_time_never_expires() {
 }
 
 #[test]
-fn a_lost_job_is_given_up_unless_its_stage_is_idempotent() {
+fn a_worker_is_lost_with_its_job() {
     let (mut balancer, now) = balancer(OPTIONS);
     balancer.offer(job(1), now).unwrap();
     balancer.take(A);
-    assert_eq!(balancer.lost(A), Some(Lost::GiveUp(id(1))));
-    assert_eq!(balancer.lost(A), None);
-}
-
-#[test]
-fn a_lost_job_is_tried_again_by_another_worker_and_before_the_others() {
-    let (mut balancer, now) = balancer(Options { idempotent: true, ..OPTIONS });
-    for n in 1..=2 {
-        balancer.offer(job(n), now).unwrap();
-    }
-    balancer.take(A);
-    assert_eq!(balancer.lost(A), Some(Lost::Retry(id(1))));
-    let again = TestJob { attempt: 2, ..job(1) };
-    balancer.offer_again(again.clone(), A, now);
-    assert_eq!(balancer.take(B), Some(again));
+    assert_eq!(balancer.lost(A), Some(id(1)));
+    assert_eq!((balancer.lost(A), balancer.running()), (None, 0));
 }
 
 #[test]
@@ -148,26 +135,6 @@ fn parts_are_always_taken_and_take_no_place_from_others() {
     assert_eq!(balancer.cancel_all(id(1)).len(), 5);
     assert_eq!(balancer.waiting(), 2);
     assert_eq!(balancer.offer(job(4), now), Err(job(4)));
-}
-
-#[test]
-fn the_worker_that_lost_a_job_gets_it_again_only_if_it_is_alone() {
-    let (mut balancer, now) = balancer(Options { idempotent: true, ..OPTIONS });
-    balancer.take(B);
-    balancer.offer_again(job(1), A, now);
-    assert_eq!(balancer.take(A), None, "B is there");
-    assert_eq!(balancer.summon(), Some(B));
-    balancer.lost(B);
-    assert_eq!(balancer.summon(), Some(A), "nobody else is left");
-    assert_eq!(balancer.take(A), Some(job(1)));
-}
-
-#[test]
-fn attempts_are_bounded() {
-    let (mut balancer, now) = balancer(Options { idempotent: true, ..OPTIONS });
-    balancer.offer(TestJob { attempt: 3, ..job(1) }, now).unwrap();
-    balancer.take(A);
-    assert_eq!(balancer.lost(A), Some(Lost::GiveUp(id(1))));
 }
 
 #[derive(Clone, Debug)]
@@ -217,11 +184,10 @@ impl Model {
 proptest! {
     /// No sequence of events loses a job or doubles it, and none waits while a worker idles that nobody has woken.
     #[test]
-    fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), idempotent: bool, timed: bool) {
+    fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), timed: bool) {
         let timeout = timed.then_some(Duration::from_millis(500));
-        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, idempotent, attempts: 3 }, 4);
+        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, idempotent: false, attempts: 3 }, 4);
         let mut model = Model::default();
-        let mut attempts: BTreeMap<u32, u32> = BTreeMap::new();
         let mut parked: BTreeSet<usize> = BTreeSet::new();
         let mut now = Instant::now();
         let mut offered = 0;
@@ -238,7 +204,6 @@ proptest! {
                         Ok(entry) => {
                             model.waiting.push_back(offered);
                             model.places.insert(offered, entry);
-                            attempts.insert(offered, 1);
                         }
                         Err(job) => {
                             prop_assert!(!returns && !is_part && model.waiting.len() - model.waiting_parts() >= 5);
@@ -250,9 +215,7 @@ proptest! {
                     parked.remove(&n);
                     match balancer.take(WorkerId(n)) {
                         Some(job) => {
-                            // Only a job that was lost before may be overtaken.
-                            let first = model.waiting[0];
-                            prop_assert!(first == job.id || attempts[&first] > 1);
+                            prop_assert_eq!(model.waiting[0], job.id);
                             model.unqueue(job.id);
                             model.running.insert(n, job.id);
                         }
@@ -270,24 +233,9 @@ proptest! {
                     let lost = balancer.lost(WorkerId(n));
                     match (lost, model.running.remove(&n)) {
                         (None, None) => {}
-                        (Some(Lost::GiveUp(id)), Some(job)) => {
+                        (Some(id), Some(job)) => {
                             prop_assert_eq!(id.key, job);
-                            prop_assert!(!idempotent || attempts[&job] == 3);
                             model.end(job);
-                        }
-                        (Some(Lost::Retry(id)), Some(job)) => {
-                            prop_assert_eq!(id.key, job);
-                            prop_assert!(idempotent);
-                            *attempts.get_mut(&job).unwrap() += 1;
-                            let again = TestJob {
-                                id: job,
-                                attempt: attempts[&job],
-                                returns: false,
-                                is_part: model.parts.contains(&job),
-                            };
-                            let entry = balancer.offer_again(again, WorkerId(n), now);
-                            model.waiting.push_front(job);
-                            model.places.insert(job, entry);
                         }
                         (lost, job) => prop_assert!(false, "{lost:?} for {job:?}"),
                     }
@@ -321,10 +269,8 @@ proptest! {
             prop_assert_eq!(balancer.waiting(), model.waiting.len());
             prop_assert_eq!(balancer.queue.parts(), model.waiting_parts());
             prop_assert_eq!(balancer.running(), model.running.len());
-            // Whoever is left parked has nothing to do: the others on their way are enough, or it lost all that wait.
-            if !parked.is_empty() && balancer.summoned < model.waiting.len() {
-                prop_assert!(model.waiting.iter().all(|id| attempts[id] > 1));
-            }
+            // Whoever is left parked has nothing to do: the others on their way are enough.
+            prop_assert!(parked.is_empty() || balancer.summoned >= model.waiting.len());
         }
 
         for n in 0..4 {

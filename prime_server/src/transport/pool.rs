@@ -225,8 +225,7 @@ impl Source {
                 }
                 return Next::Job(job);
             }
-            // A lost job that this worker may not have can be waiting for another one.
-            self.pool.wake(station);
+            drop(station);
             thread::park();
         }
     }
@@ -242,14 +241,14 @@ impl Drop for Source {
     fn drop(&mut self) {
         let mut station = self.pool.lock();
         let lost = station.balancer.lost(self.worker);
+        // If it had been summoned, another one is to come.
         self.pool.wake(station);
         if let Some(ticket) = self.split.take() {
             self.outlet.cancel_parts(&ticket);
         }
         if let Some(lost) = lost {
-            // The message went with the worker, so that even an idempotent stage has nothing left to try again.
             self.pool.metrics.ended(Ended::Lost);
-            self.outlet.reply(lost.id(), Reply::Whole(worker_lost()));
+            self.outlet.reply(lost, Reply::Whole(worker_lost()));
         }
     }
 }
