@@ -13,6 +13,8 @@ pub(super) struct Connection {
     monitor: zmq::Socket,
     outbox: Outbox,
     linked: bool,
+    /// The proxy has said BYE.
+    leaves: bool,
     /// When something was heard last, or the connection came about.
     heard: Option<Instant>,
     sent: Instant,
@@ -57,7 +59,16 @@ impl Connection {
         monitor.connect(&name)?;
         socket.connect(endpoint)?;
         let outbox = Outbox::default();
-        Ok(Self { socket, monitor, outbox, linked: false, heard: None, sent: now, liveness: options.liveness })
+        Ok(Self {
+            socket,
+            monitor,
+            outbox,
+            linked: false,
+            leaves: false,
+            heard: None,
+            sent: now,
+            liveness: options.liveness,
+        })
     }
 
     /// What was sent is to leave although the connection is about to be closed. A HELLO that nobody takes is not waited for.
@@ -69,6 +80,11 @@ impl Connection {
 
     pub(super) fn is_linked(&self) -> bool {
         self.linked
+    }
+
+    /// Whether it has said that it is about to go.
+    pub(super) fn leaves(&self) -> bool {
+        self.leaves
     }
 
     pub(super) fn push(&mut self, command: &Command<'_>) {
@@ -117,7 +133,10 @@ impl Connection {
                     }
                 }
                 Some(&Command::WHO) => return Err(Closing::Lost("the proxy does not know this process")),
-                _ if self.linked => hear(Heard::Frame(std::mem::replace(&mut frame, zmq::Message::new()))),
+                _ if self.linked => {
+                    self.leaves |= frame.first() == Some(&Command::BYE);
+                    hear(Heard::Frame(std::mem::replace(&mut frame, zmq::Message::new())));
+                }
                 _ => {}
             }
         }

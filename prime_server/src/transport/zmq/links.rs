@@ -280,14 +280,16 @@ impl Target {
     fn close(&mut self, closing: Closing, now: Instant, events: &mut Events) {
         let endpoint = &self.place.endpoint;
         let State::Open { id, connection } = &self.state else { return };
-        let (id, linked) = (*id, connection.is_linked());
+        let (id, linked, leaves) = (*id, connection.is_linked(), connection.leaves());
         let pause = match &closing {
             Closing::Refused(why) => {
                 log(|| tracing::error!(endpoint, why, "a proxy refuses this process"));
                 REFUSED_PAUSE
             }
             Closing::Lost(why) => {
-                if linked {
+                if leaves {
+                    log(|| tracing::info!(endpoint, "a proxy has gone, as it had said"));
+                } else if linked {
                     log(|| tracing::warn!(endpoint, why, "the link to a proxy is lost"));
                 }
                 self.pause

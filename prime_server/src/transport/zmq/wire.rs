@@ -204,6 +204,7 @@ impl Command<'_> {
     pub(super) const REFUSED: u8 = 2;
     pub(super) const WHO: u8 = 3;
     pub(super) const BEAT: u8 = 4;
+    pub(super) const BYE: u8 = 5;
 }
 
 /// Bytes as they stand in a frame.

@@ -465,7 +465,15 @@ impl Desk {
         let peer = self.peers.remove(key);
         self.by_route.remove(&peer.route);
         let (name, stage) = (&peer.name, &self.stage);
-        log(|| tracing::warn!(peer = name, stage, why, "a link is lost"));
+        let leaves = match peer.kind {
+            Kind::FrontEnd { bye, .. } => bye,
+            Kind::Worker { threads, .. } => threads == 0,
+        };
+        if leaves {
+            log(|| tracing::info!(peer = name, stage, "a peer has gone, as it had said"));
+        } else {
+            log(|| tracing::warn!(peer = name, stage, why, "a link is lost"));
+        }
         match peer.kind {
             Kind::FrontEnd { jobs, .. } => {
                 jobs.into_values().for_each(|job| self.cancel_key(job, Reason::Disconnected.code()));
