@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the README's main command for real and asks the server with curl, then lets it drain.
+# Runs the README's main commands for real, as one process and as several, asks them with curl, and lets them drain.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,15 +9,22 @@ cargo build --release --locked --bin prime_serverd
 log=$(mktemp)
 cargo run --release --locked --bin prime_serverd -- tcp://127.0.0.1:0 2>"$log" &
 server=$!
-trap 'kill "$server" 2>/dev/null || true; rm -f "$log"' EXIT
+folder=$(mktemp -d)
+processes=()
+trap 'kill "$server" "${processes[@]}" 2>/dev/null || true; rm -rf "$log" "$folder"' EXIT
 
-for _ in $(seq 300); do
-    address=$(sed -n 's|^listening on tcp://||p' "$log")
-    [ -n "$address" ] && break
-    kill -0 "$server" || { cat "$log"; exit 1; }
-    sleep 0.1
-done
-[ -n "$address" ] || { echo "the server does not listen"; cat "$log"; exit 1; }
+listens() { # LOG PROCESS: sets `address` once the process says where it listens
+    for _ in $(seq 300); do
+        address=$(sed -n 's|^listening on tcp://||p' "$1")
+        [ -n "$address" ] && return
+        kill -0 "$2" || { cat "$1"; exit 1; }
+        sleep 0.1
+    done
+    echo "the server does not listen"
+    cat "$1"
+    exit 1
+}
+listens "$log" "$server"
 
 ask() { # WANTED_STATUS WANTED_BODY CURL_ARGUMENTS...
     local status=$1 body=$2 got
@@ -44,3 +51,31 @@ echo "prime_serverd answered, and drained"
 
 cargo run --release --locked --bin prime_serverd -- 100000 | tee "$log"
 grep -q '^9592 primes from 0 to 100000$' "$log"
+
+# The README's block, on a free port and with a folder of our own; its processes may start in any order.
+block=$(sed -n '/^## As processes/,/^## /p' README.md | sed -n '/^```sh/,/^```/p' | sed '1d;$d')
+grep -q workerd <<<"$block" || { echo "the README has no processes to start"; exit 1; }
+target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+number=0
+while read -r line; do
+    line=${line//\/tmp\//$folder/}
+    line=${line//127.0.0.1:8002/127.0.0.1:0}
+    case $line in
+    D=*) D=${line#D=} ;;
+    prime_serverd*)
+        line=${line%&}
+        number=$((number + 1))
+        # shellcheck disable=SC2086
+        "$target/release/"${line//\$D/$D} 2>"$folder/$number.log" &
+        processes+=($!)
+        ;;
+    esac
+done <<<"$block"
+[ "$number" = 5 ] || { echo "the README starts $number processes, not 5"; exit 1; }
+listens "$folder/1.log" "${processes[0]}"
+ask 200 true "http://$address/is_prime?possible_prime=32416190071"
+for process in "${processes[@]}"; do
+    kill -TERM "$process"
+    wait "$process"
+done
+echo "five processes answered, and drained"
