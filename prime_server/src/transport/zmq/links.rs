@@ -292,7 +292,8 @@ impl Target {
                 } else if linked {
                     log(|| tracing::warn!(endpoint, why, "the link to a proxy is lost"));
                 }
-                self.pause
+                // What was announced by a beacon may be anything, and is not asked all the time.
+                if self.stage.is_none() { REFUSED_PAUSE } else { self.pause }
             }
         };
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
