@@ -164,8 +164,6 @@ pub use frontend::Cors;
 pub use head::Head;
 pub use http::{HeaderMap, Method, StatusCode, Version};
 pub use http1::Limits;
-#[cfg(fuzzing)]
-pub use http1::fuzzing;
 pub use ids::RequestId;
 pub use message::{CodecError, Message, codec};
 pub use outcome::{Feeds, Flow, Outcome, Splits};
@@ -179,6 +177,13 @@ pub use schema::{Schema, Shape};
 pub use security::Security;
 pub use split::{Join, Split};
 pub use stage::{Construct, Run, Stage, StageOptions};
+
+/// What the targets in `fuzz/` run.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::http1::fuzzing::*;
+    pub use crate::transport::zmq::fuzzing::*;
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -284,15 +284,16 @@ impl Window {
 impl Held {
     /// The front end keeps that much, after so much more has come to it.
     fn keep(&mut self, unsent: usize, arrived: usize) {
-        if unsent < self.unsent + arrived {
+        if unsent < self.unsent.saturating_add(arrived) {
             self.taken = Some(Instant::now());
         }
         self.unsent = unsent;
     }
 
     fn reserve(&mut self, bytes: usize, most: usize) -> bool {
-        let held = self.coming + self.unsent;
-        let fits = held == 0 || held + bytes <= most;
+        // What is told from afar may be any numbers.
+        let held = self.coming.saturating_add(self.unsent);
+        let fits = held == 0 || held.saturating_add(bytes) <= most;
         if fits {
             self.coming += bytes;
             self.sent += bytes as u64;
@@ -360,6 +361,19 @@ mod tests {
             window.arrived(100, 50);
             assert_eq!(waits.join().unwrap(), Ok(()));
         });
+    }
+
+    #[test]
+    fn whatever_numbers_are_told_a_window_has_no_more_room_than_it_has() {
+        let window = Window::default();
+        assert!(window.try_reserve(1, 100));
+        for (come, unsent) in [(1, usize::MAX), (u64::MAX, usize::MAX), (0, usize::MAX)] {
+            window.told(come, unsent);
+            assert!(!window.try_reserve(1, 100));
+        }
+        window.told(u64::MAX, 0);
+        assert!(window.try_reserve(100, 100));
+        assert!(!window.try_reserve(1, 100));
     }
 
     #[derive(Debug, Default)]

@@ -183,8 +183,9 @@ impl Host {
     fn job(&mut self, link: LinkId, job: u64, deadline: Instant, attempt: u32, body: &[u8], now: Instant) {
         let task = task::arrived(body);
         let (schema, takes_request) = self.takes;
-        let fits =
-            |task: &Arrived| (task.schema == schema || task.schema == 0) && task.payload.is_wire() != takes_request;
+        let fits = |task: &Arrived| {
+            (task.schema == schema || task.schema == 0 || schema == 0) && task.payload.is_wire() != takes_request
+        };
         let Some(task) = task.filter(fits) else {
             log(|| tracing::error!("a job came whose message is not the one that this stage takes"));
             let body = encode(&Outcome::Failure(Failure::Schema));

@@ -15,7 +15,7 @@ use crate::security::{Secured, is_local, not_local};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LinkId(u64);
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl LinkId {
     pub(super) const fn of_test(number: u64) -> Self {
         Self(number)

@@ -4,8 +4,13 @@ mod capacity;
 mod connection;
 mod curve;
 mod front;
+#[cfg(any(test, fuzzing))]
+#[allow(unreachable_pub, reason = "public for the fuzz targets alone")]
+pub(crate) mod fuzzing;
 mod host;
 mod links;
+#[cfg(test)]
+mod network;
 mod outbox;
 mod outlet;
 mod proxy;

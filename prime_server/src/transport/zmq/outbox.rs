@@ -40,6 +40,16 @@ impl Outbox {
         sent
     }
 
+    /// The frames, as a test's network takes them.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn take_frames(&mut self) -> Vec<Vec<u8>> {
+        let bytes = std::mem::take(&mut self.bytes);
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        let frames = begins.zip(&self.ends).map(|(begin, end)| bytes[begin..*end].to_vec()).collect();
+        self.ends.clear();
+        frames
+    }
+
     fn send_frames(&self, socket: &zmq::Socket, to: Option<&[u8]>) -> Sent {
         if self.is_empty() {
             return Sent::All;

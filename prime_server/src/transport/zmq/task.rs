@@ -25,6 +25,17 @@ pub(super) fn of_message(origin: PeerId, ticket: &Ticket, place: Place, message:
     of(origin, ticket, place, Carried::Message(message))
 }
 
+/// The message of a stage that joins.
+pub(super) fn gathered(parts: Vec<Payload>) -> Bytes {
+    let mut message = Vec::new();
+    for part in parts {
+        let part = part.into_wire().expect("it came over a wire");
+        message.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        message.extend_from_slice(&part);
+    }
+    message.into()
+}
+
 /// Where a task is in its request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {

@@ -247,3 +247,11 @@ pub(super) fn micros(time: Duration) -> u64 {
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(any(test, fuzzing))]
+#[allow(unreachable_pub, reason = "public for the fuzz targets alone")]
+pub(super) mod fuzzing;
+#[cfg(any(test, fuzzing))]
+pub(super) mod samples;
+#[cfg(test)]
+mod tests;

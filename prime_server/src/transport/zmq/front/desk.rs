@@ -1,5 +1,6 @@
 //! What a front end does with the jobs that it holds, without the sockets: time is an argument, and what there is to send is asked for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -191,10 +192,18 @@ impl Desk {
             let jobs = keys.len();
             log(|| tracing::warn!(jobs, "a proxy is lost with the jobs that it had"));
         }
+        let unsent = self.outgoing.iter().filter_map(|(to, outgoing)| match outgoing {
+            Outgoing::Job { key, generation } if *to == link => Some((*key, *generation)),
+            _ => None,
+        });
+        let unsent: HashSet<_> = unsent.collect();
         for key in keys {
-            let held = &mut self.held[key];
+            // An answer to one part has cancelled the others.
+            let Some(held) = self.held.get_mut(key) else { continue };
             held.at = None;
-            if status.idempotent && held.attempt < ATTEMPTS && held.ticket.window().is_none() {
+            if unsent.contains(&(key, held.generation)) {
+                self.send(key, now);
+            } else if status.idempotent && held.attempt < ATTEMPTS && held.ticket.window().is_none() {
                 held.attempt += 1;
                 self.send(key, now);
             } else {
@@ -206,11 +215,15 @@ impl Desk {
     /// A proxy says something.
     pub(super) fn receive(&mut self, link: LinkId, frame: &[u8], now: Instant) {
         match decode(frame) {
-            Some(Command::Outcome { job, body, .. }) => {
+            Some(Command::Outcome { job, ends, body }) => {
                 let Some(key) = self.find(link, job) else { return };
-                match decode(body) {
+                match decode::<Outcome<'_>>(body).filter(|outcome| outcome.ends() == ends) {
                     Some(outcome) => self.outcome(key, outcome, now),
                     None => self.fail(key, "what a job has come to cannot be read"),
+                }
+                if !ends && self.find(link, job).is_none() {
+                    // It goes on there, for nobody.
+                    self.outgoing.push((link, Outgoing::Cancel { job, reason: Reason::Answered }));
                 }
             }
             Some(Command::Status(status)) => self.stages.status(link, status),
@@ -289,7 +302,7 @@ impl Desk {
 
     fn forward(&mut self, key: usize, stage: &str, schema: u64, message: &[u8], now: Instant) {
         self.recall(key);
-        let stage = self.stages.named(stage);
+        let Some(stage) = self.stages.next(stage) else { return self.fail(key, NO_STAGE) };
         let held = &mut self.held[key];
         if held.hops >= self.terms.max_hops {
             return self.answer(key, too_many_hops());
@@ -310,7 +323,7 @@ impl Desk {
             let (number, most) = (parts.len(), self.terms.max_parts);
             return self.fail(key, &format!("a split has {number} parts, and must have 1 to {most} (`max_parts`)"));
         }
-        let stage = self.stages.named(stage);
+        let Some(stage) = self.stages.next(stage) else { return self.fail(key, NO_STAGE) };
         if self.held[key].hops >= self.terms.max_hops {
             return self.answer(key, too_many_hops());
         }
@@ -357,7 +370,7 @@ impl Desk {
 
     fn join(&mut self, key: usize, stage: &str, schema: u64, message: &[u8], now: Instant) {
         self.recall(key);
-        let stage = self.stages.named(stage);
+        let Some(stage) = self.stages.next(stage) else { return self.fail(key, NO_STAGE) };
         if self.held[key].hops >= self.terms.max_hops {
             return self.answer(key, too_many_hops());
         }
@@ -371,7 +384,7 @@ impl Desk {
         }
         match part.join(Payload::from_wire(Bytes::copy_from_slice(message)), hops + 1) {
             Some(whole) => {
-                let body = gathered(whole.parts);
+                let body = task::gathered(whole.parts);
                 let (part, hops, always) = (whole.outer, whole.hops, true);
                 let passed = passed | bit(stage);
                 let held =
@@ -468,6 +481,7 @@ impl Desk {
     }
 }
 
+const NO_STAGE: &str = "a stage names another that no pipeline has";
 const NO_WORKER: &str = "the stage has no worker\n";
 
 /// A job's number on the wire.
@@ -480,13 +494,7 @@ fn bit(stage: usize) -> u64 {
     1_u64.checked_shl(stage as u32).unwrap_or(0)
 }
 
-/// The message of a stage that joins.
-fn gathered(parts: Vec<Payload>) -> Bytes {
-    let mut message = Vec::new();
-    for part in parts {
-        let part = part.into_wire().expect("it came over a wire");
-        message.extend_from_slice(&(part.len() as u32).to_le_bytes());
-        message.extend_from_slice(&part);
-    }
-    message.into()
-}
+#[cfg(any(test, fuzzing))]
+mod order;
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,13 @@
 //! One thread owns the links, beside the front end's own, which has the clients.
 
 mod desk;
+#[cfg(any(test, fuzzing))]
+#[allow(unreachable_pub, reason = "public for the fuzz targets alone")]
+pub(super) mod fuzzing;
+#[cfg(any(test, fuzzing))]
+pub(super) mod ledger;
+#[cfg(any(test, fuzzing))]
+pub(super) mod node;
 mod remote;
 mod stages;
 

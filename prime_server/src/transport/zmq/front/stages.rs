@@ -42,6 +42,9 @@ struct Link {
     jobs: u64,
 }
 
+/// The most stages that are known of. A pipeline has 64 at most; what more is named is a worker's mistake, and is kept for ever.
+const MOST: usize = 1024;
+
 impl Index<usize> for Stages {
     type Output = Stage;
 
@@ -83,6 +86,11 @@ impl Stages {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Stage> {
         self.stages.iter()
+    }
+
+    /// The stage of that name, to which a job goes on. `None` where it is one more than any pipeline has.
+    pub(super) fn next(&mut self, name: &str) -> Option<usize> {
+        (self.by_name.contains_key(name) || self.stages.len() < MOST).then(|| self.named(name))
     }
 
     /// The stage of that name, which may not have been heard of before.
@@ -152,7 +160,8 @@ impl Stages {
         open.copied().min_by(|a, b| {
             let (a, b) = (&self.links[a], &self.links[b]);
             let idle = |link: &Link| link.status.slots == 0;
-            let loads = || (a.jobs * b.status.slots).cmp(&(b.jobs * a.status.slots)).then(a.jobs.cmp(&b.jobs));
+            let scaled = |a: &Link, b: &Link| u128::from(a.jobs) * u128::from(b.status.slots);
+            let loads = || scaled(a, b).cmp(&scaled(b, a)).then(a.jobs.cmp(&b.jobs));
             idle(a).cmp(&idle(b)).then_with(loads)
         })
     }

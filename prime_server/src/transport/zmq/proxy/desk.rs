@@ -1,6 +1,8 @@
 //! What a proxy does with the commands that it gets, without the socket that they come from: time is an argument, and what it says
 //! lies in each peer's outbox.
 
+mod refusals;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,6 +42,7 @@ pub(super) struct Desk {
     /// The message that the stage takes.
     message: Option<(String, u64)>,
     idempotent: bool,
+    timeout: Option<Duration>,
     /// For those that are not peers: a refusal, a question.
     letters: Vec<(Route, Outbox)>,
     pub(super) counts: Counts,
@@ -132,6 +135,7 @@ impl Desk {
             crews: Crews::new(queueing),
             message: None,
             idempotent: queueing.idempotent,
+            timeout: queueing.timeout,
             letters: Vec::new(),
             counts: Counts::default(),
             gauges,
@@ -166,6 +170,7 @@ impl Desk {
             }
             (Kind::FrontEnd { .. }, Command::Job { job, left, attempt, always, body }) => {
                 let deadline = super::super::task::deadline(left, now);
+                let deadline = self.timeout.map_or(deadline, |timeout| deadline.min(now + timeout));
                 let body = Bytes::copy_from_slice(body);
                 self.job(
                     peer,
@@ -208,14 +213,7 @@ impl Desk {
             Some(Command::Hello(hello)) if hello.magic == MAGIC && hello.version == VERSION => hello,
             _ => {
                 self.counts.malformed += 1;
-                if let [Command::HELLO, magic @ .., version] = frame.get(..7).unwrap_or_default()
-                    && *magic == MAGIC
-                    && *version != VERSION
-                {
-                    let (name, stage) = (&self.name, &self.stage);
-                    let why = format!(
-                        "it speaks version {version} of the protocol, and proxy `{name}` of stage `{stage}` version {VERSION}"
-                    );
+                if let Some(why) = self.other_version(frame) {
                     self.letter(route, &Command::Refused { why: &why });
                 }
                 return;
@@ -232,8 +230,9 @@ impl Desk {
         if hello.role == Role::Inquirer {
             return self.letter(route, &welcome);
         }
-        let known = self.peers.iter().find(|(_, peer)| peer.id == hello.peer || *peer.route == *route);
-        if let Some(known) = known.map(|(key, _)| key) {
+        // Two, where it said another id before, and somebody else this one.
+        let known = self.peers.iter().filter(|(_, peer)| peer.id == hello.peer || *peer.route == *route);
+        for known in known.map(|(key, _)| key).collect::<Vec<_>>() {
             self.lost(known, "it has connected anew", now);
         }
         let peer = self.enlist(route, &hello, now);
@@ -247,31 +246,6 @@ impl Desk {
             Kind::Worker { .. } => self.tell_status(),
         }
         log(|| tracing::info!(peer = hello.name, stage, "linked"));
-    }
-
-    /// Whether what a peer means to find here is here.
-    fn check(&self, hello: &Hello<'_>) -> Result<(), String> {
-        let (name, stage) = (&self.name, &self.stage);
-        let theirs = hello.name;
-        if hello.role == Role::Inquirer {
-            return Ok(());
-        }
-        if hello.stage != stage {
-            let other = hello.stage;
-            return Err(format!(
-                "`{theirs}` looks for stage `{other}`, and proxy `{name}` is there for stage `{stage}`: correct one of the addresses"
-            ));
-        }
-        if (hello.role == Role::Worker) != hello.worker.is_some() {
-            return Err(format!("the HELLO of `{theirs}` does not say what a worker has to say of its stage"));
-        }
-        match (&self.message, hello.message) {
-            (Some((message, schema)), Some((other, other_schema))) if *schema != other_schema => Err(format!(
-                "`{theirs}` takes message `{other}` (schema {other_schema:#x}) at stage `{stage}`, and the others that proxy `{name}` \
-                 knows take `{message}` (schema {schema:#x}): run the same build on both sides"
-            )),
-            _ => Ok(()),
-        }
     }
 
     fn enlist(&mut self, route: &[u8], hello: &Hello<'_>, now: Instant) -> usize {
@@ -309,9 +283,10 @@ impl Desk {
     /// What the stage's workers say of it, as far as the operator says nothing else.
     fn take_terms(&mut self, terms: &StageTerms) {
         self.idempotent = self.set.idempotent.unwrap_or(terms.idempotent);
+        self.timeout = self.set.timeout.or(terms.timeout.map(|limit| Duration::from_millis(limit.max(1))));
         self.crews.set_options(Queueing {
             queue: self.set.queue.unwrap_or(usize::try_from(terms.queue).unwrap_or(usize::MAX)),
-            timeout: self.set.timeout.or(terms.timeout.map(|limit| Duration::from_millis(limit.max(1)))),
+            timeout: self.timeout,
             wait: Some(self.options.wait),
             idempotent: self.idempotent,
             attempts: ATTEMPTS,
@@ -319,17 +294,14 @@ impl Desk {
     }
 
     fn job(&mut self, peer: usize, number: u64, job: Held, now: Instant) {
+        // A number that is there already would be a front end's bug; its former job is not waited for any more.
+        self.cancel(peer, number, Reason::Answered.code());
         if self.draining {
             return self.fail(peer, number, Failure::Gone);
         }
         let Kind::FrontEnd { jobs, .. } = &mut self.peers[peer].kind else { return };
         match self.crews.offer(job, now) {
-            // A number that is there already would be a front end's bug; its former job is not waited for any more.
-            Ok(key) => {
-                if let Some(former) = jobs.insert(number, key) {
-                    self.cancel_key(former, Reason::Answered.code());
-                }
-            }
+            Ok(key) => _ = jobs.insert(number, key),
             Err(_) => {
                 self.gauges.counts.ended(Ended::QueueFull);
                 self.fail(peer, number, Failure::QueueFull);
@@ -433,8 +405,8 @@ impl Desk {
         }
     }
 
-    /// What there is to send, each to its peer.
-    pub(super) fn outgoing(&mut self, now: Instant, mut send: impl FnMut(&[u8], &mut Outbox) -> bool) {
+    /// What there is to send, each to its peer. Returns whether by that there is more to do.
+    pub(super) fn outgoing(&mut self, now: Instant, mut send: impl FnMut(&[u8], &mut Outbox) -> bool) -> bool {
         let mut lost = Vec::new();
         for (key, peer) in &mut self.peers {
             if !peer.outbox.is_empty() {
@@ -448,9 +420,10 @@ impl Desk {
             // Whoever is gone by now needs no answer.
             let _ = send(&route, &mut outbox);
         }
-        for key in lost {
-            self.lost(key, "it does not take what it is sent", now);
+        for key in &lost {
+            self.lost(*key, "it does not take what it is sent", now);
         }
+        !lost.is_empty()
     }
 
     /// The connection of a peer is closed.
@@ -551,10 +524,11 @@ impl Desk {
             return;
         }
         self.draining = true;
-        self.give_back();
+        // Before the jobs that are given back, as they would else be sent here again.
         for (_, peer) in &mut self.peers {
             peer.outbox.push(&Command::Bye);
         }
+        self.give_back();
     }
 
     /// What waits is to be sent elsewhere.
@@ -575,3 +549,15 @@ impl Desk {
         self.gauges.load.running.store(self.crews.running(), Ordering::Relaxed);
     }
 }
+
+#[cfg(any(test, fuzzing))]
+impl Desk {
+    pub(super) fn gauges(&self) -> &Gauges {
+        &self.gauges
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+mod order;
+#[cfg(test)]
+mod tests;

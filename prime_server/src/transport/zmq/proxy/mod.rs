@@ -2,7 +2,12 @@
 
 mod closings;
 mod desk;
+#[cfg(any(test, fuzzing))]
+#[allow(unreachable_pub, reason = "public for the fuzz targets alone")]
+pub(super) mod fuzzing;
 mod job;
+#[cfg(any(test, fuzzing))]
+pub(super) mod node;
 
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -130,8 +135,8 @@ impl Proxy {
         self.desk.assign(now);
         self.desk.show();
         let socket = &self.socket;
-        self.desk.outgoing(now, |route, outbox| outbox.send(socket, Some(route)) == Sent::All);
-        more
+        let lost = self.desk.outgoing(now, |route, outbox| outbox.send(socket, Some(route)) == Sent::All);
+        more || lost
     }
 
     fn receive(&mut self, now: Instant) -> bool {
