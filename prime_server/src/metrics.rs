@@ -68,6 +68,8 @@ pub(crate) struct StageMetrics {
     queue_delay: Histogram,
     run_time: Histogram,
     ended: Box<[IntCounter]>,
+    /// Jobs that were given to another worker after theirs was lost.
+    pub(crate) retried: IntCounter,
 }
 
 impl StageMetrics {
@@ -103,6 +105,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntGauge,
     answers: Answers,
     refused: IntCounterVec,
+    /// Frames of other processes that were of no protocol.
+    pub(crate) malformed: IntCounter,
 }
 
 /// Answers by status. Each status is looked up by name once, since this is counted for every request.
@@ -149,6 +153,11 @@ impl Metrics {
             in_flight: gauge("requests_in_flight", "Requests accepted and not yet answered."),
             connections: gauge("connections", "Open connections."),
             answers: Answers::new(counter("answers_total", "Answers by status code.", "code")),
+            malformed: register(
+                &registry,
+                IntCounter::new("malformed_frames_total", "Frames of other processes that were dropped.")
+                    .expect("legal names"),
+            ),
             refused: counter("refused_total", "Requests answered at the door, by reason.", "reason"),
             registry,
         }
@@ -164,11 +173,14 @@ impl Metrics {
         };
         let outcomes =
             Opts::new("stage_outcomes_total", "Jobs that ended at this stage, by how.").const_labels(labels());
+        let retried = Opts::new("stage_retried_total", "Jobs tried again since their worker was lost.");
+        let retried = retried.const_labels(labels());
         let outcomes = register(&self.registry, IntCounterVec::new(outcomes, &["reason"]).expect("legal names"));
         StageMetrics {
             stage: stage.into(),
             queue_delay: histogram("stage_queue_delay_seconds", "How long jobs waited for a worker."),
             run_time: histogram("stage_run_seconds", "How long jobs ran."),
+            retried: register(&self.registry, IntCounter::with_opts(retried).expect("legal names")),
             ended: Ended::ALL.iter().map(|ended| outcomes.with_label_values(&[ended.as_str()])).collect(),
         }
     }

@@ -174,6 +174,8 @@ impl<L> Pipeline<L> {
     /// | `prime_requests_in_flight` | gauge | requests accepted and not yet answered |
     /// | `prime_answers_total{code}` | counter | answers by status |
     /// | `prime_refused_total{reason}` | counter | requests and connections answered at the door: `route`, `max_in_flight`, `queue_full`, `held`, `connections`, `too_slow`, `draining` |
+    /// | `prime_malformed_frames_total` | counter | frames of other processes that were dropped |
+    /// | `prime_stage_retried_total` | counter | jobs tried again by a proxy, since their worker was lost |
     /// | `prime_stage_queue_length` | gauge | jobs that wait for a worker |
     /// | `prime_stage_in_flight` | gauge | jobs that a worker runs |
     /// | `prime_stage_queue_delay_seconds` | histogram | how long jobs waited |

@@ -141,9 +141,9 @@ pub(crate) fn start(parts: &Parts, role: &FrontEndRole) -> Result<Process, Start
         FrontTerms { origin: peer, max_hops: parts.hops.max_hops, max_parts: parts.hops.max_parts, wait: options.wait };
     let schema = |message: &Option<(String, u64)>| message.as_ref().map_or(0, |(_, schema)| *schema);
     let stages: Vec<_> = parts.stages.iter().map(|(stage, message)| (stage.clone(), schema(message))).collect();
-    let desk = FrontDesk::new(terms, &stages, loopback.clone(), post.clone());
-    let transport: Arc<dyn Transport> = Arc::new(Remote::new(post.clone(), desk.gauges()));
     let metrics = Arc::new(Metrics::new(&parts.name));
+    let desk = FrontDesk::new(terms, &stages, loopback.clone(), post.clone(), metrics.malformed.clone());
+    let transport: Arc<dyn Transport> = Arc::new(Remote::new(post.clone(), desk.gauges()));
     let front_end =
         FrontEnd::new(parts.settings.clone(), Arc::clone(&parts.door), Some(listener), transport, inbox, metrics);
     let front = Front::new(Connected::new(zmq::Context::new(), options, identity), orders, desk);

@@ -143,7 +143,7 @@ pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartEr
         options,
         role.drain_limit,
         orders,
-        Gauges { counts, load: Arc::clone(&load) },
+        Gauges { counts, load: Arc::clone(&load), malformed: metrics.malformed.clone() },
     )?;
     let stage = role.stage.clone();
     let loads: Loads = Box::new(move || vec![load.of(&stage)]);

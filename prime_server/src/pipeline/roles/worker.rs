@@ -102,7 +102,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let (peer, drain_limit) = (identity.peer, built.settings.drain_limit);
     let links = Connected::new(zmq::Context::new(), options, identity);
     let takes = (schema, schema == Request::SCHEMA);
-    let host = Host::new(links, notes, Arc::clone(&pool), takes, role.links.ahead, drain_limit);
+    let host =
+        Host::new(links, notes, Arc::clone(&pool), takes, role.links.ahead, drain_limit, all_metrics.malformed.clone());
     // No proxy is told of this process before each of its threads can work.
     let (alive, ended) = crossbeam_channel::bounded(0);
     let (closed, seen) = (Closes(Arc::clone(&pool)), Arc::clone(&pool));

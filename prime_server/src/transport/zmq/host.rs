@@ -6,6 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prometheus::IntCounter;
+
 use super::capacity::Capacity;
 use super::links::{Event, Events, LinkId, Links};
 use super::outlet::Note;
@@ -35,6 +37,7 @@ pub(crate) struct Host {
     draining: Option<Instant>,
     drain_limit: Duration,
     closed: bool,
+    malformed: IntCounter,
 }
 
 /// The jobs that this process has, by its own numbers and by those of the links.
@@ -86,6 +89,7 @@ impl Host {
         takes: (u64, bool),
         ahead: Duration,
         drain_limit: Duration,
+        malformed: IntCounter,
     ) -> Self {
         let capacity = Capacity::new(pool.workers(), ahead);
         let (jobs, arrived, events) = (Jobs::default(), Vec::new(), Events::new());
@@ -102,6 +106,7 @@ impl Host {
             draining: None,
             drain_limit,
             closed: false,
+            malformed,
         }
     }
 
@@ -153,7 +158,10 @@ impl Host {
                 Event::Lost => self.lost(link),
                 Event::Frame(frame) => match decode(&frame) {
                     Some(command) => self.command(link, command, now),
-                    None => log(|| tracing::debug!("a malformed frame was dropped")),
+                    None => {
+                        self.malformed.inc();
+                        log(|| tracing::debug!("a malformed frame was dropped"));
+                    }
                 },
             }
         }

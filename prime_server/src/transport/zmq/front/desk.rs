@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use prometheus::IntCounter;
 use slab::Slab;
 
 use super::remote::{Gauges, Order};
@@ -33,6 +34,7 @@ pub(crate) struct Desk {
     held: Slab<Held>,
     generation: u32,
     outgoing: Vec<(LinkId, Outgoing)>,
+    malformed: IntCounter,
 }
 
 /// What holds for all requests.
@@ -75,9 +77,15 @@ enum Outgoing {
 const ATTEMPTS: u32 = 3;
 
 impl Desk {
-    pub(crate) fn new(terms: Terms, stages: &[(String, u64)], loopback: Loopback, post: Post<Order>) -> Self {
+    pub(crate) fn new(
+        terms: Terms,
+        stages: &[(String, u64)],
+        loopback: Loopback,
+        post: Post<Order>,
+        malformed: IntCounter,
+    ) -> Self {
         let stages = Stages::new(stages);
-        Self { terms, loopback, post, stages, held: Slab::new(), generation: 0, outgoing: Vec::new() }
+        Self { terms, loopback, post, stages, held: Slab::new(), generation: 0, outgoing: Vec::new(), malformed }
     }
 
     pub(crate) fn gauges(&self) -> Gauges {
@@ -241,7 +249,10 @@ impl Desk {
                     self.reply(key, Reply::Abort);
                 }
             }
-            _ => log(|| tracing::debug!("a malformed frame was dropped")),
+            _ => {
+                self.malformed.inc();
+                log(|| tracing::debug!("a malformed frame was dropped"));
+            }
         }
     }
 

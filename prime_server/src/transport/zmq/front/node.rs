@@ -10,6 +10,7 @@ use crate::context::{Context, Place, Reason, Ticket};
 use crate::ids::{RequestId, StageId};
 use crate::loopback::{Inbox, Note};
 use crate::mailbox::{Mailbox, mailbox};
+use crate::metrics::Metrics;
 use crate::payload::Payload;
 use crate::response::Reply;
 use crate::transport::Envelope;
@@ -32,7 +33,12 @@ impl Node {
         let (post, orders) = mailbox().expect("there are descriptors");
         let terms = Terms { origin: ORIGIN, max_hops: 8, max_parts: 10, wait: WAIT };
         let known: Vec<_> = stages.iter().map(|name| ((*name).to_owned(), 0)).collect();
-        Self { desk: Desk::new(terms, &known, loopback, post), inbox, orders, mail: HashMap::new() }
+        Self {
+            desk: Desk::new(terms, &known, loopback, post, Metrics::new("test").malformed),
+            inbox,
+            orders,
+            mail: HashMap::new(),
+        }
     }
 
     /// A request enters at the first stage.

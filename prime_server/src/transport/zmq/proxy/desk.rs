@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use prometheus::IntCounter;
 use slab::Slab;
 
 use super::super::Options;
@@ -45,7 +46,6 @@ pub(super) struct Desk {
     timeout: Option<Duration>,
     /// For those that are not peers: a refusal, a question.
     letters: Vec<(Route, Outbox)>,
-    pub(super) counts: Counts,
     gauges: Gauges,
     draining: bool,
 }
@@ -63,6 +63,7 @@ pub(crate) struct Terms {
 pub(crate) struct Gauges {
     pub(crate) counts: Arc<StageMetrics>,
     pub(crate) load: Arc<Load>,
+    pub(crate) malformed: IntCounter,
 }
 
 /// How many jobs wait, and how many run.
@@ -78,14 +79,6 @@ impl Load {
         let [waiting, running] = [&self.waiting, &self.running].map(|count| count.load(Ordering::Relaxed));
         (stage.to_owned(), waiting, running)
     }
-}
-
-/// What happened so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) malformed: u64,
-    pub(super) retried: u64,
-    pub(super) lost: u64,
 }
 
 struct Peer {
@@ -137,7 +130,6 @@ impl Desk {
             idempotent: queueing.idempotent,
             timeout: queueing.timeout,
             letters: Vec::new(),
-            counts: Counts::default(),
             gauges,
             draining: false,
         }
@@ -154,7 +146,7 @@ impl Desk {
         self.peers[peer].heard = now;
         let taken = decode(frame).is_some_and(|command| self.command(peer, command, now));
         if !taken {
-            self.counts.malformed += 1;
+            self.gauges.malformed.inc();
             let name = &self.peers[peer].name;
             log(|| tracing::debug!(peer = name, "a malformed frame was dropped"));
         }
@@ -212,7 +204,7 @@ impl Desk {
         let hello = match decode(frame) {
             Some(Command::Hello(hello)) if hello.magic == MAGIC && hello.version == VERSION => hello,
             _ => {
-                self.counts.malformed += 1;
+                self.gauges.malformed.inc();
                 if let Some(why) = self.other_version(frame) {
                     self.letter(route, &Command::Refused { why: &why });
                 }
@@ -464,8 +456,7 @@ impl Desk {
 
     fn crew_lost(&mut self, crew: CrewId, now: Instant) {
         let orphans = self.crews.lost(crew, now);
-        self.counts.retried += orphans.retried.len() as u64;
-        self.counts.lost += orphans.given_up.len() as u64;
+        self.gauges.counts.retried.inc_by(orphans.retried.len() as u64);
         let (retried, lost) = (orphans.retried.len(), orphans.given_up.len());
         if retried + lost > 0 {
             log(|| tracing::warn!(stage = self.stage, retried, lost, "a worker is lost with the jobs that it had"));

@@ -23,6 +23,9 @@ use super::{BATCH, Options};
 use crate::StartError;
 use crate::mailbox::Mailbox;
 
+/// Longer than a turn takes that was not held up.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Something for the proxy to do.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -41,6 +44,8 @@ pub(crate) struct Proxy {
     drain_limit: Duration,
     draining: Option<Instant>,
     stopped: bool,
+    /// When it looked last at what has come.
+    turned: Instant,
     /// Lets clients in where they need a key.
     _doorkeeper: Option<Doorkeeper>,
 }
@@ -90,6 +95,7 @@ impl Proxy {
             drain_limit,
             draining: None,
             stopped: false,
+            turned: Instant::now(),
             _doorkeeper: doorkeeper,
         })
     }
@@ -130,7 +136,10 @@ impl Proxy {
                 Order::Stop => self.stopped = true,
             }
         }
-        let more = self.receive(now);
+        // After a pause the beats of all have come before anybody is found dead.
+        let late = now.saturating_duration_since(self.turned) > PAUSE;
+        self.turned = now;
+        let more = self.receive(now, if late { usize::MAX } else { BATCH });
         self.desk.keep_time(now);
         self.desk.assign(now);
         self.desk.show();
@@ -139,10 +148,10 @@ impl Proxy {
         more || lost
     }
 
-    fn receive(&mut self, now: Instant) -> bool {
+    fn receive(&mut self, now: Instant, most: usize) -> bool {
         let closed = self.closings.take();
         let (mut route, mut frame) = (zmq::Message::new(), zmq::Message::new());
-        for _ in 0..BATCH {
+        for _ in 0..most {
             if self.socket.recv(&mut route, zmq::DONTWAIT).is_err() {
                 // What they had sent before has been taken by now.
                 closed.iter().for_each(|route| self.desk.closed(route, now));

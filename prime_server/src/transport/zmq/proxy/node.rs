@@ -24,8 +24,9 @@ pub(in crate::transport::zmq) const WAIT: Duration = Duration::from_secs(5);
 impl Node {
     pub(in crate::transport::zmq) fn new(stage: &str, terms: Terms) -> Self {
         let options = Options { liveness: LIVENESS, wait: WAIT, secured: Secured::Open { insecure: false } };
-        let (counts, load) = (Arc::new(Metrics::new("test").stage(stage)), Arc::default());
-        let gauges = Gauges { counts, load };
+        let metrics = Metrics::new("test");
+        let (counts, load) = (Arc::new(metrics.stage(stage)), Arc::default());
+        let gauges = Gauges { counts, load, malformed: metrics.malformed.clone() };
         let desk = Desk::new(ID, "proxy".to_owned(), stage.to_owned(), options, terms, gauges);
         Self { desk, mail: HashMap::new(), deaf: HashSet::new() }
     }

@@ -121,8 +121,12 @@ impl Scene {
         }
     }
 
-    fn counts(&self) -> Counts {
-        self.node.desk.counts
+    fn malformed(&self) -> u64 {
+        self.node.desk.gauges().malformed.get()
+    }
+
+    fn retried(&self) -> u64 {
+        self.node.desk.gauges().counts.retried.get()
     }
 }
 

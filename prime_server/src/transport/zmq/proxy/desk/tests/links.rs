@@ -61,7 +61,7 @@ fn another_version_is_refused_and_the_reason_names_both() {
     // Whatever follows in that version.
     scene.node.receive(B, b"\x00PRIME\x03something else", scene.now);
     assert!(matches!(scene.said(B)[..], [Command::Refused { .. }]));
-    assert_eq!(scene.counts().malformed, 2);
+    assert_eq!(scene.malformed(), 2);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn what_only_looks_like_a_hello_is_counted_and_dropped() {
         scene.node.receive(A, frame, scene.now);
         assert_eq!(scene.said(A), []);
     }
-    assert_eq!(scene.counts().malformed, frames.len() as u64);
+    assert_eq!(scene.malformed(), frames.len() as u64);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn frames_that_are_no_command_or_not_their_senders_are_counted_and_change_nothin
     for (route, frame) in &wrong {
         scene.node.receive(route, frame, scene.now);
     }
-    assert_eq!(scene.counts().malformed, wrong.len() as u64);
+    assert_eq!(scene.malformed(), wrong.len() as u64);
     assert_eq!((scene.said(A), scene.said(W)), (vec![], vec![]));
     assert_eq!(scene.node.load(), (0, 1));
 }
@@ -215,7 +215,7 @@ fn commands_for_jobs_that_are_not_there_are_no_errors() {
     scene.done(W, u64::MAX, b"?");
     scene.say(W, &Command::Outcome { job: 1, ends: false, body: b"?" });
     assert_eq!((scene.said(A), scene.said(W)), (vec![], vec![]));
-    assert_eq!(scene.counts().malformed, 0);
+    assert_eq!(scene.malformed(), 0);
 }
 
 #[test]
