@@ -39,7 +39,7 @@ fn the_third_attempt_is_the_last() {
     }
     scene.lose(W);
     assert_eq!(scene.said(A), [failure(1, Failure::Lost), status(0, true)]);
-    assert_eq!((scene.node.load(), scene.retried()), ((0, 0), 0));
+    assert_eq!((scene.node.load(), scene.retried()), ((0, 0), 2));
 }
 
 #[test]
