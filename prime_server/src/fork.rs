@@ -1,6 +1,7 @@
 //! What the parts of a split request share: those that are still to be sent, and what the others have come to.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ids::StageId;
@@ -15,6 +16,9 @@ pub(crate) struct Fork {
     hops: u32,
     /// Of the parts' message, where they leave this process.
     schema: u64,
+    /// How many parts the request has that it belongs to, by all its forks.
+    family: Arc<AtomicUsize>,
+    parts: usize,
     state: Mutex<State>,
 }
 
@@ -61,11 +65,20 @@ impl Fork {
         let missing = parts.len();
         let results = parts.iter().map(|_| None).collect();
         let state = State { unsent: parts.into_iter(), sent: 0, results, missing, hops };
-        Arc::new(Self { outer, stage, hops, schema, state: Mutex::new(state) })
+        let family =
+            outer.as_ref().and_then(|part| part.fork()).map_or_else(Arc::default, |fork| Arc::clone(&fork.family));
+        let parts = missing;
+        family.fetch_add(parts, Ordering::Relaxed);
+        Arc::new(Self { outer, stage, hops, schema, family, parts, state: Mutex::new(state) })
     }
 
     pub(crate) fn stage(&self) -> StageId {
         self.stage
+    }
+
+    /// How many parts the request has at this moment, by all its forks.
+    pub(crate) fn family(&self) -> usize {
+        self.family.load(Ordering::Relaxed)
     }
 
     pub(crate) fn schema(&self) -> u64 {
@@ -88,6 +101,12 @@ impl Fork {
     /// No user code runs under this lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Fork {
+    fn drop(&mut self) {
+        self.family.fetch_sub(self.parts, Ordering::Relaxed);
     }
 }
 

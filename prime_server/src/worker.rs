@@ -143,6 +143,10 @@ impl Worker {
     }
 
     fn resolve(&self, context: Context, step: Step, now: Instant) {
+        let sends_on = matches!(step, Step::Send { .. } | Step::Split { .. } | Step::Join { .. });
+        if sends_on && context.ticket.window().is_some() {
+            return self.fail(&context, "a stage streams an answer and sends the job on");
+        }
         match step {
             Step::Answer(mut response) => {
                 if let Some(least) = self.compress {

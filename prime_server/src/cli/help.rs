@@ -1,9 +1,9 @@
 //! What `--help` says.
 
-/// Of a server whose pipeline has that name, and which serves at that endpoint by default.
-pub(super) fn of(name: &str, endpoint: &str) -> String {
+/// Of a program of that name whose pipeline has the other, and which serves at that endpoint by default.
+pub(super) fn of(pipeline: &str, name: &str, endpoint: &str) -> String {
     format!(
-        "Serves the pipeline `{name}` over HTTP until SIGTERM or Ctrl-C: in one process, or as a part of it.\n\
+        "Serves the pipeline `{pipeline}` over HTTP until SIGTERM or Ctrl-C: in one process, or as a part of it.\n\
          \n\
          Usage: {name} [ENDPOINT]\n       \
                 {name} all [--listen ENDPOINT]\n       \
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_help_names_the_default_and_every_process() {
-        let help = of("p", "tcp://*:1");
+        let help = of("pipeline", "p", "tcp://*:1");
         for word in ["[default: tcp://*:1]", "p all", "p httpd", "p proxyd", "p workerd", "--ahead"] {
             assert!(help.contains(word), "{word}");
         }

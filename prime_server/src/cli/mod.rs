@@ -6,6 +6,7 @@ mod help;
 mod keygen;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use self::arguments::{Asked, parse};
 use crate::{Built, StartError};
@@ -47,10 +48,17 @@ impl Built {
             Asked::Run(role) => return self.run_with(*role, say_where),
             Asked::Describe => self.describe(),
             Asked::Dot => self.to_dot(),
-            Asked::Help => help::of(self.name(), endpoint),
+            Asked::Help => help::of(self.name(), &program(self.name()), endpoint),
         };
         print(&text)
     }
+}
+
+/// What this program is called, if it is.
+fn program(otherwise: &str) -> String {
+    let path = std::env::args_os().next().map(PathBuf::from);
+    let name = path.as_deref().and_then(|path| path.file_name()?.to_str());
+    name.unwrap_or(otherwise).to_owned()
 }
 
 /// Says where a process listens. Whoever does not read this has no need of it.

@@ -137,8 +137,13 @@ pub(crate) fn start(parts: &Parts, role: &FrontEndRole) -> Result<Process, Start
         worker: None,
     };
     let peer = identity.peer;
-    let terms =
-        FrontTerms { origin: peer, max_hops: parts.hops.max_hops, max_parts: parts.hops.max_parts, wait: options.wait };
+    let terms = FrontTerms {
+        origin: peer,
+        max_hops: parts.hops.max_hops,
+        max_parts: parts.hops.max_parts,
+        stream_buffer: limits.stream_buffer,
+        wait: options.wait,
+    };
     let schema = |message: &Option<(String, u64)>| message.as_ref().map_or(0, |(_, schema)| *schema);
     let stages: Vec<_> = parts.stages.iter().map(|(stage, message)| (stage.clone(), schema(message))).collect();
     let metrics = Arc::new(Metrics::new(&parts.name));
@@ -151,7 +156,15 @@ pub(crate) fn start(parts: &Parts, role: &FrontEndRole) -> Result<Process, Start
     let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| system("start a thread", error))
     };
-    let links = spawn("links", Box::new(move || front.run()))?;
+    // Without links the front end would take requests that nobody answers.
+    let ends = EndsWithIt(loopback.clone());
+    let links = spawn(
+        "links",
+        Box::new(move || {
+            let _ends = ends;
+            front.run();
+        }),
+    )?;
     let mut running = Split { loopback, front_end: None, links: Some(links), _watches: Vec::new() };
     let found = post.clone();
     let watches = super::watch(&role.links, peer, move |places| _ = found.send(FrontOrder::Found(places)));
@@ -163,12 +176,21 @@ pub(crate) fn start(parts: &Parts, role: &FrontEndRole) -> Result<Process, Start
         Ok(front_end) => running.front_end = Some(front_end),
         Err(error) => {
             post.send(FrontOrder::Close);
-            running.wait();
+            let _ = running.wait();
             return Err(error);
         }
     }
     log(|| tracing::info!(pipeline = parts.name, endpoint, "serving"));
     Ok(Process::new(Some(endpoint), running))
+}
+
+/// Ends the front end when it is dropped, which it is where the links' thread panics.
+struct EndsWithIt(Loopback);
+
+impl Drop for EndsWithIt {
+    fn drop(&mut self) {
+        self.0.send(Note::Stop);
+    }
 }
 
 impl Control for Split {
@@ -181,10 +203,10 @@ impl Control for Split {
         self.loopback.send(Note::Stop);
     }
 
-    fn wait(&mut self) {
-        join(self.front_end.take(), "front end");
+    fn wait(&mut self) -> thread::Result<()> {
+        let ended = join(self.front_end.take(), "front end");
         // The front end's end is the order to it.
-        join(self.links.take(), "links");
+        join(self.links.take(), "links").and(ended)
     }
 }
 
@@ -212,9 +234,10 @@ impl Control for All {
         }
     }
 
-    fn wait(&mut self) {
+    fn wait(&mut self) -> thread::Result<()> {
         if let Some(running) = self.running.take() {
             running.wait();
         }
+        Ok(())
     }
 }

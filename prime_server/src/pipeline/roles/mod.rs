@@ -7,8 +7,9 @@ mod worker;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -24,7 +25,7 @@ use super::running::{PATIENCE, system};
 use crate::discovery::{Place, Watch};
 use crate::lifecycle::Caught;
 use crate::security::Secured;
-use crate::transport::zmq::{Options, PeerId};
+use crate::transport::zmq::{LEAST_LIVENESS, Options, PeerId};
 use crate::{Discover, Security, StartError};
 
 /// What a process of a pipeline is.
@@ -87,9 +88,6 @@ impl Default for Common {
         Self { name: None, liveness: Duration::from_secs(1), wait: Duration::from_secs(5), security: Security::new() }
     }
 }
-
-/// The shortest liveness: a quarter of it must be more than the pauses that a busy machine makes.
-const LEAST_LIVENESS: Duration = Duration::from_millis(20);
 
 impl Common {
     fn options(&self, place: &str, secured: Secured) -> Result<Options, StartError> {
@@ -178,8 +176,8 @@ pub(super) trait Control: Send {
     /// Takes nothing more, and ends once what is there is done.
     fn drainer(&self) -> Box<dyn Fn() + Send + Sync>;
     fn abort(&self);
-    /// Waits for its end.
-    fn wait(&mut self);
+    /// Waits for its end, which is a panic where one of its threads has ended by one.
+    fn wait(&mut self) -> thread::Result<()>;
 }
 
 impl fmt::Debug for Process {
@@ -221,11 +219,19 @@ impl Process {
     }
 
     /// Waits until it has ended.
+    ///
+    /// # Panics
+    /// With the panic of a thread of its own, if one ended by that: it would be a bug here.
     pub fn wait(mut self) {
-        self.control.wait();
+        if let Err(panic) = self.control.wait() {
+            resume_unwind(panic);
+        }
     }
 
     /// Drains, and waits until it has ended.
+    ///
+    /// # Panics
+    /// As [`wait`](Self::wait).
     pub fn stop(self) {
         self.drain();
         self.wait();
@@ -235,7 +241,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.control.abort();
-        self.control.wait();
+        // Who waits is told of a panic, and the log is.
+        let _ = self.control.wait();
     }
 }
 
@@ -316,12 +323,12 @@ fn peer_id() -> Result<PeerId, StartError> {
 }
 
 /// Waits for a thread, and says it if it has panicked.
-fn join(thread: Option<JoinHandle<()>>, name: &str) {
-    if let Some(thread) = thread
-        && thread.join().is_err()
-    {
+fn join(thread: Option<JoinHandle<()>>, name: &str) -> thread::Result<()> {
+    let ended = thread.map_or(Ok(()), JoinHandle::join);
+    if ended.is_err() {
         tracing::error!(thread = name, "a thread panicked");
     }
+    ended
 }
 
 /// Whether all that keep it from being disconnected end soon.

@@ -51,7 +51,7 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         self.loopback.send(Note::Stop);
-        join(self.thread.take(), "page");
+        let _ = join(self.thread.take(), "page");
     }
 }
 

@@ -177,8 +177,9 @@ impl Control for Running {
         self.post.send(ProxyOrder::Stop);
     }
 
-    fn wait(&mut self) {
-        join(self.thread.take(), "proxy");
+    fn wait(&mut self) -> thread::Result<()> {
+        let ended = join(self.thread.take(), "proxy");
         (self.page, self.announcement) = (None, None);
+        ended
     }
 }

@@ -125,7 +125,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
         Ok((page, watches)) => (running.page, running._watches) = (page, watches),
         Err(error) => {
             running.abort();
-            running.wait();
+            let _ = running.wait();
             return Err(error);
         }
     }
@@ -153,11 +153,12 @@ impl Control for Running {
         self.post.send(HostNote::Stop);
     }
 
-    fn wait(&mut self) {
-        join(self.thread.take(), "links");
+    fn wait(&mut self) -> thread::Result<()> {
+        let ended = join(self.thread.take(), "links");
         self.page = None;
         if !ended_within(&self.workers) {
             tracing::warn!("workers are left behind that do not come back from their stage");
         }
+        ended
     }
 }

@@ -123,7 +123,7 @@ impl Connection {
                         && !self.linked
                     {
                         self.linked = true;
-                        self.liveness = self.liveness.min(Duration::from_millis(welcome.liveness.max(1)));
+                        self.liveness = super::agreed(self.liveness, welcome.liveness);
                         hear(Heard::Welcome(welcome));
                     }
                 }

@@ -62,6 +62,14 @@ fn set_up(socket: &zmq::Socket, endpoint: &str) -> zmq::Result<()> {
     socket.set_ipv6(endpoint.contains('['))
 }
 
+/// The shortest liveness: a quarter of it must be more than the pauses that a busy machine makes.
+pub(crate) const LEAST_LIVENESS: Duration = Duration::from_millis(20);
+
+/// The liveness of a link to a peer that says so many milliseconds.
+fn agreed(ours: Duration, theirs: u64) -> Duration {
+    ours.min(Duration::from_millis(theirs)).max(LEAST_LIVENESS)
+}
+
 /// Milliseconds until then, at least; -1 for ever.
 fn poll_timeout(until: Option<Instant>) -> i64 {
     let Some(until) = until else { return -1 };

@@ -1,5 +1,7 @@
 //! Commands on their way to one peer: gathered over a turn of the loop, sent as one message.
 
+use postcard::ser_flavors::Flavor;
+
 use super::wire::Command;
 
 #[derive(Debug, Default)]
@@ -7,6 +9,27 @@ pub(super) struct Outbox {
     bytes: Vec<u8>,
     /// Where each frame ends.
     ends: Vec<usize>,
+}
+
+/// Writes at the end of what there is: slices as such, which `postcard::to_extend` does byte by byte.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appended<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// What became of a message.
@@ -22,8 +45,8 @@ const KEPT: usize = 256 << 10;
 
 impl Outbox {
     pub(super) fn push(&mut self, command: &Command<'_>) {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes = postcard::to_extend(command, bytes).expect("nothing of the protocol is refused by its format");
+        let written = postcard::serialize_with_flavor(command, Appended(&mut self.bytes));
+        written.expect("nothing of the protocol is refused by its format");
         self.ends.push(self.bytes.len());
     }
 

@@ -11,7 +11,7 @@ use slab::Slab;
 use super::remote::{Gauges, Order};
 use super::stages::{Stage, Stages};
 use crate::answers::{failed, timed_out, too_many_hops, unavailable, worker_lost};
-use crate::context::{Place, Reason, Ticket, Window};
+use crate::context::{Place, Reason, Ticket, Window, weight};
 use crate::fork::{Fork, Part};
 use crate::ids::{RequestId, StageId};
 use crate::loopback::{Loopback, Note};
@@ -42,6 +42,8 @@ pub(crate) struct Terms {
     pub(crate) origin: PeerId,
     pub(crate) max_hops: u32,
     pub(crate) max_parts: usize,
+    /// As of [`Limits`](crate::Limits).
+    pub(crate) stream_buffer: usize,
     /// The longest that a job waits for a proxy.
     pub(crate) wait: Duration,
 }
@@ -72,6 +74,9 @@ enum Outgoing {
     Window { job: u64, received: u64, kept: usize },
     Bye,
 }
+
+/// How many parts a request has at once at most, where parts are split again, as a multiple of what one split may have.
+const NESTED: usize = 16;
 
 /// How often a job is tried at most.
 const ATTEMPTS: u32 = 3;
@@ -265,16 +270,15 @@ impl Desk {
                     None => self.fail(key, "a stage's answer is none that HTTP allows"),
                 }
             }
+            Outcome::Forward { .. } | Outcome::Split { .. } | Outcome::Join { .. } if self.has_begun(key) => {
+                self.fail(key, "a stage streams an answer and sends the job on");
+            }
             Outcome::Forward { stage, schema, message } => self.forward(key, stage, schema, message, now),
             Outcome::Split { stage, schema, parts } => self.split(key, stage, schema, &parts, now),
             Outcome::Join { stage, schema, message } => self.join(key, stage, schema, message, now),
             Outcome::Head { status, headers } => self.head(key, response(status, headers, Bytes::new())),
-            Outcome::Piece(piece) => {
-                let held = &self.held[key];
-                if held.ticket.window().is_some() {
-                    self.loopback.send(Note::Reply(held.ticket.id, Reply::Chunk(Bytes::copy_from_slice(piece))));
-                }
-            }
+            Outcome::Piece(piece) => self.piece(key, Bytes::copy_from_slice(piece)),
+            Outcome::End if !self.has_begun(key) => self.fail(key, "a stage ends a stream that it has not begun"),
             Outcome::End => self.reply(key, Reply::End),
             Outcome::Abort => self.answer(key, failed()),
             Outcome::Failure(why) => self.failed(key, why, now),
@@ -290,10 +294,21 @@ impl Desk {
             Failure::Schema => {
                 self.fail(key, "a stage takes another message than it was sent: its workers are of another build")
             }
-            Failure::Gone => {
-                self.recall(key);
-                self.send(key, now);
-            }
+            Failure::Gone => self.given_back(key, now),
+        }
+    }
+
+    /// A proxy gives a job back that it has not given to anybody. One that does not leave has no reason to, and is not asked for ever.
+    fn given_back(&mut self, key: usize, now: Instant) {
+        let leaves = self.recall(key).is_some_and(|link| self.stages.has_left(link));
+        let held = &mut self.held[key];
+        if leaves {
+            self.send(key, now);
+        } else if held.attempt < ATTEMPTS {
+            held.attempt += 1;
+            self.send(key, now);
+        } else {
+            self.answer(key, worker_lost());
         }
     }
 
@@ -308,6 +323,21 @@ impl Desk {
         let tell = move |received, kept| _ = post.send(Order::Window { id, place, received, kept });
         if held.ticket.window.set(Window::of_far_stage(tell)).is_ok() {
             self.loopback.send(Note::Reply(id, Reply::Head(head)));
+        }
+    }
+
+    fn has_begun(&self, key: usize) -> bool {
+        self.held[key].ticket.window().is_some()
+    }
+
+    fn piece(&mut self, key: usize, piece: Bytes) {
+        let held = &self.held[key];
+        let Some(window) = held.ticket.window() else { return };
+        // Who heeds the window never has so much on its way.
+        if window.try_reserve(weight(&piece), 2 * self.terms.stream_buffer) {
+            self.loopback.send(Note::Reply(held.ticket.id, Reply::Chunk(piece)));
+        } else {
+            self.fail(key, "a stage streams more than its client takes, and does not wait");
         }
     }
 
@@ -333,6 +363,10 @@ impl Desk {
         if parts.is_empty() || parts.len() > self.terms.max_parts {
             let (number, most) = (parts.len(), self.terms.max_parts);
             return self.fail(key, &format!("a split has {number} parts, and must have 1 to {most} (`max_parts`)"));
+        }
+        let outer = self.held[key].part.as_ref().and_then(|part| part.fork());
+        if outer.map_or(0, |fork| fork.family()) + parts.len() > self.terms.max_parts * NESTED {
+            return self.fail(key, "the parts of a request are split into more than it may have at once");
         }
         let Some(stage) = self.stages.next(stage) else { return self.fail(key, NO_STAGE) };
         if self.held[key].hops >= self.terms.max_hops {
@@ -410,8 +444,7 @@ impl Desk {
 
     /// Answers a request, unless a stage has begun to: then that is cut short.
     fn answer(&mut self, key: usize, response: Response) {
-        let begun = self.held[key].ticket.window().is_some();
-        self.reply(key, if begun { Reply::Abort } else { Reply::Whole(response) });
+        self.reply(key, if self.has_begun(key) { Reply::Abort } else { Reply::Whole(response) });
     }
 
     fn fail(&mut self, key: usize, problem: &str) {

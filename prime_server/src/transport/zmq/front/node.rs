@@ -26,12 +26,13 @@ pub(in crate::transport::zmq) struct Node {
 
 pub(in crate::transport::zmq) const ORIGIN: PeerId = *b"the front end's.";
 pub(in crate::transport::zmq) const WAIT: Duration = Duration::from_secs(5);
+pub(in crate::transport::zmq) const STREAM_BUFFER: usize = 4096;
 
 impl Node {
     pub(in crate::transport::zmq) fn new(stages: &[&str]) -> Self {
         let (loopback, inbox) = mailbox().expect("there are descriptors");
         let (post, orders) = mailbox().expect("there are descriptors");
-        let terms = Terms { origin: ORIGIN, max_hops: 8, max_parts: 10, wait: WAIT };
+        let terms = Terms { origin: ORIGIN, max_hops: 8, max_parts: 10, stream_buffer: STREAM_BUFFER, wait: WAIT };
         let known: Vec<_> = stages.iter().map(|name| ((*name).to_owned(), 0)).collect();
         Self {
             desk: Desk::new(terms, &known, loopback, post, Metrics::new("test").malformed),

@@ -136,6 +136,10 @@ impl Stages {
         }
     }
 
+    pub(super) fn has_left(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_none_or(|link| link.leaves)
+    }
+
     pub(super) fn sent(&mut self, link: LinkId) {
         if let Some(link) = self.links.get_mut(&link) {
             link.jobs += 1;

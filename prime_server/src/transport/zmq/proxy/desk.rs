@@ -104,6 +104,9 @@ enum Kind {
 /// How often a job is tried at most.
 const ATTEMPTS: u32 = 3;
 
+/// The most characters of a peer's name that are of use to anybody.
+const NAME: usize = 100;
+
 /// The most jobs that wait where neither the workers nor the operator say it.
 const QUEUE: usize = 4096;
 
@@ -201,18 +204,21 @@ impl Desk {
 
     /// Somebody wants to be linked.
     fn hello(&mut self, route: &[u8], frame: &[u8], now: Instant) {
+        // It has been asked for this, if anything came before.
+        self.letters.retain(|(to, _)| **to != *route);
         let hello = match decode(frame) {
             Some(Command::Hello(hello)) if hello.magic == MAGIC && hello.version == VERSION => hello,
             _ => {
                 self.gauges.malformed.inc();
                 if let Some(why) = self.other_version(frame) {
+                    log(|| tracing::warn!(why, "a peer is refused"));
                     self.letter(route, &Command::Refused { why: &why });
                 }
                 return;
             }
         };
         if let Err(why) = self.check(&hello) {
-            log(|| tracing::warn!(peer = hello.name, why, "a peer is refused"));
+            log(|| tracing::warn!(why, "a peer is refused"));
             return self.letter(route, &Command::Refused { why: &why });
         }
         let (name, stage) = (self.name.clone(), self.stage.clone());
@@ -237,7 +243,8 @@ impl Desk {
             Kind::FrontEnd { .. } => self.peers[peer].outbox.push(&Command::Status(status)),
             Kind::Worker { .. } => self.tell_status(),
         }
-        log(|| tracing::info!(peer = hello.name, stage, "linked"));
+        let linked = &self.peers[peer].name;
+        log(|| tracing::info!(peer = linked, stage, "linked"));
     }
 
     fn enlist(&mut self, route: &[u8], hello: &Hello<'_>, now: Instant) -> usize {
@@ -253,11 +260,11 @@ impl Desk {
                 Kind::Worker { crew, threads: terms.slots }
             }
         };
-        let liveness = self.options.liveness.min(Duration::from_millis(hello.liveness.max(1)));
+        let liveness = super::super::agreed(self.options.liveness, hello.liveness);
         let peer = self.peers.insert(Peer {
             route: route.into(),
             id: hello.peer,
-            name: hello.name.to_owned(),
+            name: hello.name.chars().take(NAME).collect(),
             names_message: hello.message.is_some(),
             heard: now,
             sent: now,

@@ -8,7 +8,7 @@ mod streams;
 
 use super::*;
 use crate::loopback::Note;
-use crate::transport::zmq::front::node::{Node, ORIGIN, WAIT};
+use crate::transport::zmq::front::node::{Node, ORIGIN, STREAM_BUFFER, WAIT};
 use crate::transport::zmq::task::arrived;
 use crate::transport::zmq::wire::{Status, encode};
 

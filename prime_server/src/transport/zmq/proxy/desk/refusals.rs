@@ -1,6 +1,6 @@
 //! Why a peer is not linked.
 
-use super::Desk;
+use super::{Desk, NAME};
 use crate::transport::zmq::wire::{Command, Hello, MAGIC, Role, VERSION};
 
 impl Desk {
@@ -18,7 +18,7 @@ impl Desk {
     /// Whether what a peer means to find here is here.
     pub(super) fn check(&self, hello: &Hello<'_>) -> Result<(), String> {
         let (name, stage) = (&self.name, &self.stage);
-        let theirs = hello.name;
+        let theirs: String = hello.name.chars().take(NAME).collect();
         if hello.role == Role::Inquirer {
             return Ok(());
         }
@@ -28,8 +28,16 @@ impl Desk {
                 "`{theirs}` looks for stage `{other}`, and proxy `{name}` is there for stage `{stage}`: correct one of the addresses"
             ));
         }
-        if (hello.role == Role::Worker) != hello.worker.is_some() {
-            return Err(format!("the HELLO of `{theirs}` does not say what a worker has to say of its stage"));
+        match (hello.role, hello.worker.is_some()) {
+            (Role::Worker, false) => {
+                return Err(format!(
+                    "the HELLO of worker `{theirs}` does not say what a worker has to say of its stage"
+                ));
+            }
+            (Role::FrontEnd, true) => {
+                return Err(format!("the HELLO of front end `{theirs}` says of a stage what only a worker can"));
+            }
+            _ => {}
         }
         // 0 is a schema that is not known.
         let known = |ours: u64, theirs: u64| ours != 0 && theirs != 0;

@@ -110,3 +110,15 @@ fn a_lost_proxy_that_had_two_parts_of_a_request_is_one_answer() {
     scene.lose(Q);
     assert_eq!((scene.status(), scene.is_idle()), (502, true));
 }
+
+#[test]
+fn a_proxy_that_gives_jobs_back_without_leaving_is_asked_three_times() {
+    let mut scene = Scene::with_proxy();
+    scene.enter();
+    for attempt in 1..=3 {
+        let sent = scene.sent_one(P);
+        assert_eq!(sent.attempt, attempt);
+        scene.outcome(P, sent.job, &Outcome::Failure(Failure::Gone));
+    }
+    assert_eq!(scene.status(), 502);
+}

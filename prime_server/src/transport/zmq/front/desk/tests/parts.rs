@@ -167,3 +167,19 @@ fn what_was_joined_is_an_ordinary_job_again() {
     assert_eq!(scene.cancelled(R, Reason::TimedOut), [whole.job]);
     assert!(scene.is_idle());
 }
+
+#[test]
+fn parts_of_parts_are_bounded_all_together() {
+    // Ten parts are the most of one split, and 16 times as many of a request.
+    let ten: [&[u8]; 10] = [b"x"; 10];
+    let (mut scene, _, mut parts) = split(&ten, 100);
+    for _ in 0..15 {
+        let part = parts.pop().unwrap_or_else(|| panic!("it has ended early"));
+        scene.split(Q, part.job, SECOND, &ten);
+        parts.splice(0..0, scene.sent(Q));
+        assert_eq!(scene.told(), []);
+    }
+    let part = parts.pop().unwrap();
+    scene.split(Q, part.job, SECOND, &ten);
+    assert_eq!(scene.status(), 500);
+}

@@ -46,6 +46,8 @@ fn whatever_else_comes_of_a_job_whose_answer_has_begun_cuts_it_short() {
         Outcome::Failure(Failure::TimedOut),
         Outcome::Failure(Failure::Schema),
         Outcome::Join { stage: JOIN, schema: 0, message: b"" },
+        Outcome::Forward { stage: SECOND, schema: 0, message: b"" },
+        Outcome::Split { stage: SECOND, schema: 0, parts: vec![b""] },
     ] {
         let (mut scene, _, job) = begun();
         scene.outcome(P, job, &outcome);
@@ -127,4 +129,28 @@ fn a_client_that_leaves_cancels_what_streams() {
     assert_eq!(scene.cancelled(P, Reason::SlowReader), [job]);
     scene.outcome(P, job, &Outcome::Piece(b"late"));
     assert_eq!((scene.told(), scene.is_idle()), (vec![], true));
+}
+
+#[test]
+fn an_answer_that_ends_before_it_began_is_500() {
+    let mut scene = Scene::with_proxy();
+    scene.enter();
+    let job = scene.sent_one(P).job;
+    scene.outcome(P, job, &Outcome::End);
+    assert_eq!(scene.status(), 500);
+}
+
+#[test]
+fn who_does_not_heed_the_window_is_cut_short() {
+    let (mut scene, ticket, job) = begun();
+    let piece = vec![b'x'; STREAM_BUFFER];
+    scene.outcome(P, job, &Outcome::Piece(&piece));
+    assert_eq!(scene.told().len(), 1);
+    // The client takes it all, and makes room for the next.
+    ticket.window().unwrap().arrived(weight(&piece.clone().into()), 0);
+    scene.outcome(P, job, &Outcome::Piece(&piece));
+    assert_eq!(scene.told().len(), 1);
+    scene.outcome(P, job, &Outcome::Piece(&piece));
+    assert_eq!(scene.told(), [(1, Told::Abort)]);
+    assert_eq!(scene.cancelled(P, Reason::Answered), [job]);
 }

@@ -286,3 +286,15 @@ fn a_worker_that_says_bye_is_given_nothing_and_its_outcomes_count() {
     scene.done(W, job, b"result");
     assert_eq!(scene.said(A), [status(0, false), outcome(1, b"result")]);
 }
+
+#[test]
+fn who_says_hello_in_the_same_message_is_not_asked_who_it_is() {
+    let mut scene = Scene::new();
+    scene.node.receive(A, &encode(&Command::Beat), scene.now);
+    scene.node.receive(A, &encode(&Command::Hello(hello(A))), scene.now);
+    assert_eq!(scene.said(A), [welcome(), status(0, false)]);
+    scene.node.receive(B, &encode(&Command::Beat), scene.now);
+    scene.node.receive(B, &encode(&Command::Hello(Hello { version: 9, ..hello(B) })), scene.now);
+    let [Command::Refused { why }] = &scene.said(B)[..] else { panic!("it is not refused") };
+    assert!(why.contains("version 9"), "{why}");
+}
