@@ -28,7 +28,7 @@ import worker
 from worker import ANNOUNCE, BEAT, BYE, CANCEL, HELLO, JOB, OUTCOME, REFUSED, RETRIED, RETURN, STATUS, WELCOME, WHO, WINDOW
 from worker import answer, data, forward, head, join, number, split
 
-LIVENESS = 0.3
+LIVENESS = 1.0
 WAIT = 20  # the longest that anything is waited for
 
 # The stages of the workers that the tests start, in their own processes. They print what they do.
@@ -183,13 +183,13 @@ class Cell:
     def proxy(self, stage="first", *options, bind=None):
         """The proxy, and its endpoint."""
         bind = bind or f"ipc://{self.folder}/{stage}{len(self.started)}"
-        proxy = self.program(f"{self.programs}/prime_proxyd", stage, "--bind", bind, "--liveness", "300ms", *options)
+        proxy = self.program(f"{self.programs}/prime_proxyd", stage, "--bind", bind, "--liveness", f"{LIVENESS}s", *options)
         return proxy, proxy.wait_for(r"listening on (\S+)")[1]
 
     def front(self, discover, *options):
         """The front end. `self.address` is where it listens."""
         command = [f"{self.programs}/prime_httpd", "--listen", "tcp://127.0.0.1:0", "--discover", f"fixed:{discover}"]
-        front = self.program(*command, "--liveness", "300ms", *(options or ("--entry", "first")))
+        front = self.program(*command, "--liveness", f"{LIVENESS}s", *(options or ("--entry", "first")))
         self.address = front.wait_for(r"listening on tcp://(\S+)")[1]
         return front
 
@@ -488,7 +488,7 @@ def a_stage_in_rust_takes_what_python_forwards(cell):
     cell.front(f"parse={endpoint},is_prime={onwards}", "--entry", "parse")
     cell.worker("parse", endpoint)
     rust = cell.program(
-        f"{cell.programs}/prime_serverd", "workerd", "is_prime", "--discover", f"fixed:is_prime={onwards}", "--liveness", "300ms"
+        f"{cell.programs}/prime_serverd", "workerd", "is_prime", "--discover", f"fixed:is_prime={onwards}", "--liveness", f"{LIVENESS}s"
     )
     rust.wait_for("ready")
     for n, prime in [(2, "true"), (32416190071, "true"), (32416190073, "false"), (2**64 - 1, "false")]:
