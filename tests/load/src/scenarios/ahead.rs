@@ -33,7 +33,7 @@ pub(crate) fn distance(settings: &Settings) -> Result<Contest> {
             far(FIVE, 5),
         ],
         yardstick: Some(NEAR),
-        requirements: vec![Requirement::ratio(TWO, Metric::RequestsPerSecond, Bound::AtLeast(0.9), NEAR)],
+        requirements: vec![Requirement::ratio(FIVE, Metric::RequestsPerSecond, Bound::AtLeast(0.9), NEAR)],
         notes: vec![
             "the distance is made by a relay in each worker's process, whose work counts in its CPU".to_owned(),
         ],
