@@ -2,14 +2,12 @@
 //! lies in each peer's outbox.
 
 mod refusals;
+mod time;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use prometheus::IntCounter;
 use slab::Slab;
 
 use super::super::Options;
@@ -18,12 +16,13 @@ use super::super::wire::{
     Command, Failure, Hello, MAGIC, Outcome, PeerId, Role, StageTerms, Status, VERSION, Welcome, decode, encode,
     micros, millis,
 };
+use super::gauges::Gauges;
 use super::job::Held;
 use crate::balancer::Options as Queueing;
-use crate::balancer::crews::{Cancelled, CrewId, Crews, Overdue};
+use crate::balancer::crews::{Cancelled, CrewId, Crews};
 use crate::balancer::queue::JobKey;
 use crate::context::Reason;
-use crate::metrics::{Ended, StageMetrics};
+use crate::metrics::Ended;
 use crate::panics::log;
 
 /// What names a peer on the socket.
@@ -56,29 +55,6 @@ pub(crate) struct Terms {
     pub(crate) queue: Option<usize>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) idempotent: Option<bool>,
-}
-
-/// What others can see of a proxy.
-#[derive(Debug)]
-pub(crate) struct Gauges {
-    pub(crate) counts: Arc<StageMetrics>,
-    pub(crate) load: Arc<Load>,
-    pub(crate) malformed: IntCounter,
-}
-
-/// How many jobs wait, and how many run.
-#[derive(Debug, Default)]
-pub(crate) struct Load {
-    waiting: AtomicUsize,
-    running: AtomicUsize,
-}
-
-impl Load {
-    /// As of that stage.
-    pub(crate) fn of(&self, stage: &str) -> (String, usize, usize) {
-        let [waiting, running] = [&self.waiting, &self.running].map(|count| count.load(Ordering::Relaxed));
-        (stage.to_owned(), waiting, running)
-    }
 }
 
 struct Peer {
@@ -480,42 +456,6 @@ impl Desk {
         }
     }
 
-    /// Does what has fallen due.
-    pub(super) fn keep_time(&mut self, now: Instant) {
-        let mut dead = Vec::new();
-        for (key, peer) in &mut self.peers {
-            if now.saturating_duration_since(peer.heard) >= peer.liveness {
-                dead.push(key);
-            } else if now.saturating_duration_since(peer.sent) >= peer.liveness / 4 {
-                peer.outbox.push(&Command::Beat);
-            }
-        }
-        for key in dead {
-            self.lost(key, "nothing has been heard of it", now);
-        }
-        while let Some(overdue) = self.crews.tick(now) {
-            match overdue {
-                Overdue::Waiting(held) => {
-                    self.gauges.counts.ended(Ended::Cancelled(Reason::TimedOut));
-                    self.fail(held.sender, held.number, Failure::TimedOut);
-                }
-                Overdue::Unattended(held) => self.fail(held.sender, held.number, Failure::NoWorker),
-                Overdue::Running(crew, key, held) => {
-                    self.fail(held.sender, held.number, Failure::TimedOut);
-                    let reason = Reason::TimedOut.code();
-                    self.tell_crew(crew, &Command::Cancel { job: key.to_bits(), reason });
-                }
-            }
-        }
-    }
-
-    /// When [`keep_time`](Self::keep_time) has something to do next.
-    pub(super) fn next_due(&mut self) -> Option<Instant> {
-        let of_peer = |peer: &Peer| (peer.heard + peer.liveness).min(peer.sent + peer.liveness / 4);
-        let peers = self.peers.iter().map(|(_, peer)| of_peer(peer)).min();
-        peers.into_iter().chain(self.crews.next_event()).min()
-    }
-
     /// Takes nothing more: what waits is given back, what runs is waited for.
     pub(super) fn drain(&mut self) {
         if self.draining {
@@ -543,8 +483,7 @@ impl Desk {
 
     /// Lets whoever looks at the gauges see the present state.
     pub(super) fn show(&self) {
-        self.gauges.load.waiting.store(self.crews.waiting(), Ordering::Relaxed);
-        self.gauges.load.running.store(self.crews.running(), Ordering::Relaxed);
+        self.gauges.load.set(self.crews.waiting(), self.crews.running());
     }
 }
 

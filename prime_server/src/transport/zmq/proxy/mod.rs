@@ -5,6 +5,7 @@ mod desk;
 #[cfg(any(test, fuzzing))]
 #[allow(unreachable_pub, reason = "public for the fuzz targets alone")]
 pub(super) mod fuzzing;
+mod gauges;
 mod job;
 #[cfg(any(test, fuzzing))]
 pub(super) mod node;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use self::closings::Closings;
 use self::desk::Desk;
-pub(crate) use self::desk::{Gauges, Load, Terms};
+pub(crate) use self::desk::Terms;
+pub(crate) use self::gauges::{Gauges, Load};
 use super::curve::Doorkeeper;
 use super::outbox::Sent;
 use super::wire::{Command, PeerId};

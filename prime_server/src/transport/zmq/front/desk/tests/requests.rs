@@ -1,6 +1,7 @@
 //! A request's way from stage to stage, to its answer.
 
 use super::*;
+use crate::payload::Payload;
 
 #[test]
 fn a_job_waits_for_a_proxy_and_is_sent_as_soon_as_one_is_there() {
