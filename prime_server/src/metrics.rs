@@ -127,7 +127,7 @@ impl Answers {
     }
 }
 
-/// From 10 µs to 84 s, four times further each: the costs that one service meets differ by orders of magnitude.
+/// From 10 µs to 42 s, four times further each: the costs that one service meets differ by orders of magnitude.
 const FIRST_BUCKET: f64 = 10e-6;
 const BUCKET_FACTOR: f64 = 4.0;
 const BUCKETS: usize = 12;

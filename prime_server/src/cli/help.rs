@@ -23,6 +23,8 @@ pub(super) fn of(pipeline: &str, name: &str, endpoint: &str) -> String {
          {PROXY}\n\
          {SECURITY}\n\
          Options:\n      \
+           --ahead TIME          how much work workerd takes ahead of its turn [default: 1ms]\n      \
+           --http ENDPOINT       where proxyd or workerd answers /healthz and /metrics [default: nowhere]\n      \
            --describe            print the pipeline: routes, stages, limits\n      \
            --dot                 print it for Graphviz\n  \
        -h, --help                print this\n"
@@ -31,14 +33,12 @@ pub(super) fn of(pipeline: &str, name: &str, endpoint: &str) -> String {
 
 /// What is set for the links of a process.
 const LINKS: &str = "\
-Options of httpd, proxyd and workerd:
+Links:
       --discover WAY        where the proxies are; may be there several times:
                             fixed:parse=tcp://127.0.0.1:7001,is_prime=ipc:///run/is_prime
                             file:/etc/proxies, dns:parse=tcp://parse.svc:7001, beacon: or beacon:eth0
       --liveness TIME       who is silent for so long is dead [default: 1s]
       --wait TIME           the longest that a job waits for a stage without proxy or worker [default: 5s]
-      --ahead TIME          how much work a worker takes ahead of its turn [default: 1ms]
-      --http ENDPOINT       where proxyd or workerd answers /healthz and /metrics [default: nowhere]
       --name NAME           what this process is called in the logs of others
 ";
 
@@ -89,6 +89,7 @@ pub(super) fn of_proxyd() -> String {
          Options:\n      \
            --liveness TIME       who is silent for so long is dead [default: 1s]\n      \
            --wait TIME           the longest that a job waits for a stage without worker [default: 5s]\n      \
+           --http ENDPOINT       where it answers /healthz and /metrics [default: nowhere]\n      \
            --name NAME           what this process is called in the logs of others\n\
          \n\
          {PROXY}\n\

@@ -13,6 +13,7 @@ use crate::ids::StageId;
 use crate::loopback::{Loopback, Note};
 use crate::mailbox::mailbox;
 use crate::metrics::Metrics;
+use crate::panics::log;
 use crate::transport::{Envelope, Rejected, Transport};
 
 /// A front end without stages. Ends when it is dropped.
@@ -39,6 +40,7 @@ impl Page {
         let thread = thread.map_err(|error| system("start a thread", error))?;
         let (known, _) = crossbeam_channel::bounded(1);
         loopback.send(Note::Ready { known });
+        log(|| tracing::info!(endpoint, "/healthz and /metrics are answered"));
         Ok(Self { endpoint, loopback, thread: Some(thread) })
     }
 
