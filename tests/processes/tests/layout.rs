@@ -385,3 +385,21 @@ fn a_front_end_is_not_healthy_before_all_stages_have_a_proxy() {
     let answer = get(address, "/");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
 }
+
+#[test]
+fn a_stage_whose_proxy_has_no_worker_is_answered_503_after_the_wait_limit_over_ipv6_too() {
+    use prime_server::{FrontEndRole, Links, ProxyRole, Role, WorkerRole};
+    let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| "x")).workers(1).build().unwrap();
+    let proxy = ProxyRole::new("first", "tcp://[::1]:0").wait(Duration::from_millis(200));
+    let proxy = pipeline.start_as(Role::Proxy(proxy)).unwrap();
+    let endpoint = proxy.endpoint().unwrap();
+    assert!(endpoint.starts_with("tcp://[::1]:"), "{endpoint}");
+    let links = Links::new(format!("fixed:first={endpoint}").parse().unwrap()).wait(support::PATIENCE);
+    let role = FrontEndRole::new("tcp://127.0.0.1:0", links.clone());
+    let front_end = pipeline.start_as(Role::FrontEnd(role)).unwrap();
+    let address = front_end.endpoint().unwrap().strip_prefix("tcp://").unwrap().parse().unwrap();
+    let answer = get(address, "/");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    let _worker = pipeline.start_as(Role::Worker(WorkerRole::new("first", links).threads(1))).unwrap();
+    eventually("the worker is found", || get(address, "/").text() == "x");
+}
