@@ -403,3 +403,23 @@ fn a_stage_whose_proxy_has_no_worker_is_answered_503_after_the_wait_limit_over_i
     let _worker = pipeline.start_as(Role::Worker(WorkerRole::new("first", links).threads(1))).unwrap();
     eventually("the worker is found", || get(address, "/").text() == "x");
 }
+
+#[test]
+fn what_cannot_work_stops_the_start_with_what_would() {
+    use prime_server::{Links, ProxyRole, Role, WorkerRole};
+    let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| "x")).workers(1).build().unwrap();
+    let links = || Links::new("fixed:first=ipc://@nobody".parse().unwrap());
+    let proxy = |stage: &str, endpoint: &str| Role::Proxy(ProxyRole::new(stage, endpoint));
+    for (role, problem) in [
+        (proxy("frist", "ipc://@x"), "it has first"),
+        (proxy("first", "udp://x"), "`ipc://PATH`"),
+        (proxy("first", "ipc:///no/such/folder/x"), "No such file"),
+        (proxy("first", "tcp://*:0"), "--insecure"),
+        (Role::Worker(WorkerRole::new("frist", links())), "it has first"),
+        (Role::Worker(WorkerRole::new("first", links()).threads(0)), "0 threads"),
+        (Role::Worker(WorkerRole::new("first", links().liveness(Duration::ZERO))), "20 ms"),
+    ] {
+        let error = pipeline.start_as(role).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}

@@ -274,9 +274,26 @@ impl Built {
         match role {
             Role::All(endpoint) => front_end::all(self, &endpoint),
             Role::FrontEnd(role) => front_end::start(&Parts::of(self), &role),
-            Role::Proxy(role) => proxy::start(&role, &self.name),
+            Role::Proxy(role) => {
+                self.find_stage(
+                    role.stage(),
+                    &format!("proxy of stage `{}` of pipeline `{}`", role.stage(), self.name),
+                )?;
+                proxy::start(&role, &self.name)
+            }
             Role::Worker(role) => worker::start(self, &role),
         }
+    }
+}
+
+impl Built {
+    /// The place of a stage that a process names.
+    fn find_stage(&self, stage: &str, place: &str) -> Result<usize, StartError> {
+        self.stages.iter().position(|known| known.name == stage).ok_or_else(|| {
+            let names: Vec<&str> = self.stages.iter().map(|stage| stage.name).collect();
+            let problem = format!("the pipeline has no stage of that name: it has {}", names.join(", "));
+            StartError::Option { place: place.to_owned(), problem }
+        })
     }
 }
 

@@ -43,6 +43,10 @@ impl ProxyRole {
         }
     }
 
+    pub(super) fn stage(&self) -> &str {
+        &self.stage
+    }
+
     /// As [`Links::name`](super::Links::name).
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -126,6 +130,14 @@ struct Running {
 /// `pipeline` is its name in metrics.
 pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartError> {
     let place = format!("proxy of stage `{}`", role.stage);
+    if role.stage.is_empty() {
+        let problem = "the stage's name is empty".to_owned();
+        return Err(StartError::Option { place, problem });
+    }
+    if !["tcp://", "ipc://"].iter().any(|scheme| role.endpoint.starts_with(scheme)) {
+        let problem = "a proxy listens at `tcp://ADDRESS:PORT` or `ipc://PATH`".to_owned();
+        return Err(StartError::Endpoint { endpoint: role.endpoint.clone(), problem });
+    }
     let options = role.common.options(&place, role.common.security.binds(&role.endpoint)?)?;
     let (post, orders) = mailbox().map_err(|error| system("make an eventfd", error))?;
     let peer = peer_id()?;

@@ -66,10 +66,7 @@ struct Running {
 pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartError> {
     let place = format!("worker of stage `{}` of pipeline `{}`", role.stage, built.name);
     let refuse = |problem: String| StartError::Option { place: place.clone(), problem };
-    let at = built.stages.iter().position(|stage| stage.name == role.stage).ok_or_else(|| {
-        let names: Vec<&str> = built.stages.iter().map(|stage| stage.name).collect();
-        refuse(format!("the pipeline has no stage of that name: it has {}", names.join(", ")))
-    })?;
+    let at = built.find_stage(&role.stage, &place)?;
     let threads = role.threads.unwrap_or_else(|| workers::of(&built.stages[at]));
     if threads == 0 {
         return Err(refuse("it has 0 threads, so that no job would ever run".to_owned()));
