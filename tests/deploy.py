@@ -213,7 +213,7 @@ def runs(name, commands):
             eventually(lambda: healthy(page), logs)
             metrics = get(page, "/metrics")
             REPORTED.setdefault(kind, set()).update(re.findall(r"^(prime_\w+){", metrics, re.M))
-            for metric in {"proxyd": "queue_delay", "workerd": "run"}[kind], "queue_delay":
+            for metric in {"proxyd": ["queue_delay"], "workerd": ["run", "ahead_delay"]}[kind]:
                 ran = re.findall(rf"^prime_stage_{metric}_seconds_count{{.*}} (\d+)", metrics, re.M)
                 must(ran and int(ran[0]) >= 1, f"prime_stage_{metric}_seconds of a {kind} counts {ran}")
         # In the order in which a deployment stops.
@@ -347,8 +347,10 @@ def manifests_fit():
         sleep = int(container["lifecycle"]["preStop"]["exec"]["command"][1]) if "lifecycle" in container else 0
         must(pod["terminationGracePeriodSeconds"] > sleep + DRAIN_LIMIT, f"{name} is killed before it has drained")
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        for probe in ("readinessProbe", "livenessProbe"):
-            must(container[probe]["httpGet"]["path"] == "/healthz" and container[probe]["httpGet"]["port"] in ports, f"{name}: {probe}")
+        # What waits for a proxy is alive, and not ready.
+        alive = "/healthz" if "httpd" in container["args"] else "/metrics"
+        for probe, path in ("readinessProbe", "/healthz"), ("livenessProbe", alive):
+            must(container[probe]["httpGet"]["path"] == path and container[probe]["httpGet"]["port"] in ports, f"{name}: {probe}")
         addresses = re.findall(r"tcp://\*:(\d+)", " ".join(container["args"]))
         must({int(port) for port in addresses} == set(ports.values()), f"{name}: {ports}, but {addresses}")
         (volume,) = pod["volumes"]

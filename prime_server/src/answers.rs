@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::{IntoResponse, Response};
 
 /// 503: not now, for the reason that the sentence gives. Tells the client to wait a second.
-pub(crate) fn unavailable(sentence: &'static str) -> Response {
+pub(crate) fn unavailable(sentence: impl IntoResponse) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], sentence).into_response()
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Ended {
     Forwarded,
     /// It was answered.
     Answered,
+    /// Its worker has told its proxy what came of it, which the proxy does not read.
+    Done,
     /// The stage panicked: 500.
     Panicked,
     /// The queue was full: 503.
@@ -30,9 +32,10 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    const ALL: [Ended; 11] = [
+    const ALL: [Ended; 12] = [
         Ended::Forwarded,
         Ended::Answered,
+        Ended::Done,
         Ended::Panicked,
         Ended::QueueFull,
         Ended::Lost,
@@ -52,6 +55,7 @@ impl Ended {
         match self {
             Ended::Forwarded => "forwarded",
             Ended::Answered => "answered",
+            Ended::Done => "done",
             Ended::Panicked => "panicked",
             Ended::QueueFull => "queue_full",
             Ended::Lost => "lost",
@@ -59,6 +63,17 @@ impl Ended {
             Ended::Cancelled(reason) => reason.as_str(),
         }
     }
+}
+
+/// Which part of a stage a process has, and counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// All of it.
+    Whole,
+    /// Its queue: jobs are run elsewhere.
+    Queue,
+    /// Its workers: what waits here has left the queue before its turn.
+    Work,
 }
 
 /// What one stage counts. Atomics only: a worker never waits here for another.
@@ -163,24 +178,29 @@ impl Metrics {
         }
     }
 
-    /// What a stage of this name counts.
-    pub(crate) fn stage(&self, stage: &str) -> StageMetrics {
+    /// What a process counts that has so much of a stage. Only what it can count is on the page.
+    pub(crate) fn stage(&self, stage: &str, share: Share) -> StageMetrics {
         let labels = || [("stage".to_owned(), stage.to_owned())].into_iter().collect();
-        let histogram = |name: &str, help: &str| {
+        let histogram = |name: &str, help: &str, shown: bool| {
             let buckets = prometheus::exponential_buckets(FIRST_BUCKET, BUCKET_FACTOR, BUCKETS).expect("positive");
             let options = HistogramOpts::new(name, help).const_labels(labels()).buckets(buckets);
-            register(&self.registry, Histogram::with_opts(options).expect("legal names"))
+            let histogram = Histogram::with_opts(options).expect("legal names");
+            if shown { register(&self.registry, histogram) } else { histogram }
         };
         let outcomes =
             Opts::new("stage_outcomes_total", "Jobs that ended at this stage, by how.").const_labels(labels());
         let retried = Opts::new("stage_retried_total", "Jobs tried again since their worker was lost.");
-        let retried = retried.const_labels(labels());
+        let retried = IntCounter::with_opts(retried.const_labels(labels())).expect("legal names");
         let outcomes = register(&self.registry, IntCounterVec::new(outcomes, &["reason"]).expect("legal names"));
+        let queue_delay = match share {
+            Share::Work => ("stage_ahead_delay_seconds", "How long jobs that were taken ahead waited for a thread."),
+            _ => ("stage_queue_delay_seconds", "How long jobs waited for a worker."),
+        };
         StageMetrics {
             stage: stage.into(),
-            queue_delay: histogram("stage_queue_delay_seconds", "How long jobs waited for a worker."),
-            run_time: histogram("stage_run_seconds", "How long jobs ran."),
-            retried: register(&self.registry, IntCounter::with_opts(retried).expect("legal names")),
+            queue_delay: histogram(queue_delay.0, queue_delay.1, true),
+            run_time: histogram("stage_run_seconds", "How long jobs ran.", share != Share::Queue),
+            retried: if share == Share::Queue { register(&self.registry, retried) } else { retried },
             ended: Ended::ALL.iter().map(|ended| outcomes.with_label_values(&[ended.as_str()])).collect(),
         }
     }

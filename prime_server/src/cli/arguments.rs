@@ -58,6 +58,8 @@ pub(super) struct Given {
     pub(super) stage: Option<String>,
     pub(super) discover: Vec<Discover>,
     pub(super) name: Option<String>,
+    /// Of programs without a pipeline.
+    pub(super) pipeline: Option<String>,
     pub(super) liveness: Option<Duration>,
     pub(super) wait: Option<Duration>,
     pub(super) ahead: Option<Duration>,
@@ -105,7 +107,7 @@ const OPTIONS: [(&str, &[Kind]); 18] = [
     ("queue", &[Kind::Proxyd]),
     ("timeout", &[Kind::Proxyd]),
     ("idempotent", &[Kind::Proxyd]),
-    ("drain-limit", &[Kind::Proxyd]),
+    ("drain-limit", &[Kind::Httpd, Kind::Proxyd, Kind::Workerd]),
     ("announce", &[Kind::Proxyd]),
     ("curve-server-key", &[Kind::Httpd, Kind::Proxyd, Kind::Workerd]),
     ("curve-client-key", &[Kind::Httpd, Kind::Workerd]),
@@ -202,6 +204,7 @@ pub(super) fn take(name: &str, parser: &mut Parser, given: &mut Given) -> Result
         "curve-client-key" => given.client_key = Some(value),
         "curve-allow" => given.allow = Some(value),
         "name" => given.name = Some(value),
+        "pipeline" => given.pipeline = Some(value),
         "discover" => given.discover.push(value.parse().map_err(|error| refuse(format!("`--discover`: {error}")))?),
         "liveness" => given.liveness = Some(time()?),
         "wait" => given.wait = Some(time()?),
@@ -249,6 +252,7 @@ fn links(given: &Given, kind: &str) -> Result<Links, StartError> {
     };
     links = set(links, given.liveness, Links::liveness);
     links = set(links, given.wait, Links::wait);
+    links = set(links, given.drain_limit, Links::drain_limit);
     Ok(set(links, given.ahead, Links::ahead))
 }
 
@@ -346,13 +350,15 @@ mod tests {
         says("httpd --discover beacon:", &["FrontEnd(", "tcp://*:1"]);
         says(
             "proxyd a --bind tcp://*:3 --queue 7 --timeout 1.5s --idempotent true --drain-limit 1m",
-            &["Proxy(", "\"a\"", "tcp://*:3", "Some(7)", "Some(1.5s)", "Some(true)", "drain_limit: 60s"],
+            &["Proxy(", "\"a\"", "tcp://*:3", "Some(7)", "Some(1.5s)", "Some(true)", "drain_limit: Some(60s)"],
         );
         says(
             "proxyd a --bind tcp://*:3 --announce=eth0 --curve-server-key k --curve-allow l --insecure",
             &["eth0", "server_key: Some(\"k\")", "allow: Some(\"l\")", "insecure: true"],
         );
         says("workerd a --discover beacon: --http tcp://*:9", &["http: Some(\"tcp://*:9\")"]);
+        says("workerd a --discover beacon: --drain-limit 2s", &["drain_limit: Some(2s)"]);
+        says("httpd --discover beacon: --drain-limit 2s", &["drain_limit: Some(2s)"]);
         says("proxyd a --bind tcp://*:3 --http tcp://*:9", &["http: Some(\"tcp://*:9\")"]);
         says("proxyd a --bind tcp://*:3 --announce", &["announce: Some(None)"]);
         says("httpd --discover beacon: --curve-client-key k", &["client_key: Some(\"k\")"]);

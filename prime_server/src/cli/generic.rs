@@ -15,7 +15,6 @@ use crate::pipeline::{MAX_HOPS, Own, Parts, run_process, start_front_end, start_
 /// What is set for a front end without a pipeline.
 #[derive(Debug, Default)]
 struct Front {
-    name: Option<String>,
     entry: Option<String>,
     routes: Vec<(Method, String, String)>,
     health: Option<String>,
@@ -34,8 +33,8 @@ pub fn httpd() -> Result<(), StartError> {
     let mut settings = Settings::default();
     settings.deadline = front.deadline.unwrap_or(settings.deadline);
     settings.max_in_flight = front.max_in_flight.unwrap_or(settings.max_in_flight);
-    settings.drain_limit = given.drain_limit.unwrap_or(settings.drain_limit);
-    let name = front.name.as_deref().unwrap_or("prime_httpd");
+    let name = given.pipeline.clone();
+    let name = name.as_deref().unwrap_or("prime_httpd");
     let own = Own { name, health: front.health.as_deref(), metrics: front.metrics.as_deref() };
     let max_hops = front.max_hops.unwrap_or(MAX_HOPS);
     let parts = Parts::of_routes(settings, &front.routes, front.entry.as_deref(), own, max_hops)?;
@@ -49,8 +48,9 @@ pub fn httpd() -> Result<(), StartError> {
 /// As [`Built::run`](crate::Built::run), and where the command line is not understood.
 pub fn proxyd() -> Result<(), StartError> {
     let Some(given) = parse_proxy(std::env::args_os().skip(1))? else { return print(&help::of_proxyd()) };
+    let pipeline = given.pipeline.clone();
     let role = proxy(given)?;
-    run_process(|| start_proxy(&role, "prime_proxyd"), say_where)
+    run_process(|| start_proxy(&role, pipeline.as_deref().unwrap_or("prime_proxyd")), say_where)
 }
 
 /// Nothing where help is asked for.
@@ -67,7 +67,7 @@ fn parse_front(arguments: impl Iterator<Item = OsString>) -> Result<Option<(Fron
         let name = name.to_owned();
         match name.as_str() {
             "help" => return Ok(None),
-            "listen" | "discover" | "name" | "liveness" | "wait" | "drain-limit" | "curve-server-key"
+            "listen" | "discover" | "name" | "pipeline" | "liveness" | "wait" | "drain-limit" | "curve-server-key"
             | "curve-client-key" | "insecure" => take(&name, &mut parser, &mut given)?,
             _ => front_option(&name, &mut parser, &mut front)?,
         }
@@ -76,15 +76,13 @@ fn parse_front(arguments: impl Iterator<Item = OsString>) -> Result<Option<(Fron
 }
 
 fn front_option(name: &str, parser: &mut Parser, front: &mut Front) -> Result<(), StartError> {
-    let known =
-        ["pipeline", "entry", "route", "health", "metrics", "deadline", "max-in-flight", "max-hops"].contains(&name);
+    let known = ["entry", "route", "health", "metrics", "deadline", "max-in-flight", "max-hops"].contains(&name);
     if !known {
         return Err(refuse(format!("there is no option `--{name}`")));
     }
     let value = parser.value().and_then(ValueExt::string).map_err(|error| refuse(error.to_string()))?;
     let wrong = |what: &str| refuse(format!("`--{name} {value}`: {what}"));
     match name {
-        "pipeline" => front.name = Some(value),
         "entry" => front.entry = Some(value),
         "health" => front.health = Some(value),
         "metrics" => front.metrics = Some(value),
@@ -119,6 +117,7 @@ fn parse_proxy(arguments: impl Iterator<Item = OsString>) -> Result<Option<Given
                 if ![
                     "bind",
                     "name",
+                    "pipeline",
                     "liveness",
                     "wait",
                     "queue",
@@ -170,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_proxy_is_told_its_stage() {
-        let given = parse_proxy(words("a|--bind|ipc:///x|--queue|3")).unwrap().unwrap();
-        assert_eq!((given.stage.as_deref(), given.queue), (Some("a"), Some(3)));
+        let given = parse_proxy(words("a|--bind|ipc:///x|--queue|3|--pipeline|p")).unwrap().unwrap();
+        assert_eq!((given.stage.as_deref(), given.queue, given.pipeline.as_deref()), (Some("a"), Some(3), Some("p")));
         assert!(parse_proxy(words("-h")).unwrap().is_none());
         for (line, problem) in [("a|b", "b"), ("a|--listen|x", "no option `--listen`")] {
             let error = parse_proxy(words(line)).unwrap_err().to_string();

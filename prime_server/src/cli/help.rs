@@ -39,6 +39,7 @@ Links:
                             file:/etc/proxies, dns:parse=tcp://parse.svc:7001, beacon: or beacon:eth0
       --liveness TIME       who is silent for so long is dead [default: 1s]
       --wait TIME           the longest that a job waits for a stage without proxy or worker [default: 5s]
+      --drain-limit TIME    the longest that jobs in flight are waited for at the end [default: the pipeline's, else 30s]
       --name NAME           what this process is called in the logs of others
 ";
 
@@ -69,7 +70,6 @@ pub(super) fn of_httpd() -> String {
            --deadline TIME       the time from a request's arrival to its answer [default: 30s]\n      \
            --max-in-flight N     the most requests that are accepted and not yet answered [default: 4096]\n      \
            --max-hops N          the most times that a request goes from stage to stage [default: 64]\n      \
-           --drain-limit TIME    the time that requests in flight have at the end [default: 30s]\n      \
            --pipeline NAME       the pipeline's name in metrics and logs [default: prime_httpd]\n\
          \n\
          {LINKS}\n\
@@ -89,7 +89,9 @@ pub(super) fn of_proxyd() -> String {
          Options:\n      \
            --liveness TIME       who is silent for so long is dead [default: 1s]\n      \
            --wait TIME           the longest that a job waits for a stage without worker [default: 5s]\n      \
+           --drain-limit TIME    the longest that jobs that run are waited for at the end [default: 30s]\n      \
            --http ENDPOINT       where it answers /healthz and /metrics [default: nowhere]\n      \
+           --pipeline NAME       the pipeline's name in metrics [default: prime_proxyd]\n      \
            --name NAME           what this process is called in the logs of others\n\
          \n\
          {PROXY}\n\
@@ -103,7 +105,6 @@ Options of proxyd for its stage, else as its workers say:
       --queue N             the most jobs that wait
       --timeout TIME        the longest that a job may wait and run
       --idempotent BOOL     whether a job may be tried again whose worker was lost
-      --drain-limit TIME    the longest that jobs that run are waited for at the end [default: 30s]
       --announce[=IFACE]    send a beacon, for httpd and workerd that discover by beacon:
 ";
 

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use self::arguments::{Asked, parse};
-use crate::{Built, StartError};
+use crate::{Built, Process, StartError};
 
 pub use self::generic::{httpd, proxyd};
 pub use self::keygen::keygen;
@@ -62,11 +62,14 @@ fn program(otherwise: &str) -> String {
 }
 
 /// Says where a process listens. Whoever does not read this has no need of it.
-fn say_where(endpoint: Option<&str>) {
-    let _ = match endpoint {
+fn say_where(process: &Process) {
+    let _ = match process.endpoint() {
         Some(endpoint) => writeln!(io::stderr(), "listening on {endpoint}"),
         None => writeln!(io::stderr(), "ready"),
     };
+    if let Some(page) = process.page() {
+        let _ = writeln!(io::stderr(), "health and metrics on {page}");
+    }
 }
 
 fn print(text: &str) -> Result<(), StartError> {

@@ -14,7 +14,7 @@ use crate::ids::{RequestId, StageId};
 use crate::metrics::Metrics;
 use crate::payload::Payload;
 use crate::response::Reply;
-use crate::transport::Envelope;
+use crate::transport::{DRAINING, Envelope};
 use crate::{IntoResponse, Request, Response};
 
 impl FrontEnd {
@@ -176,10 +176,14 @@ impl FrontEnd {
     }
 
     fn health(&self) -> Response {
-        match self.phase {
-            Phase::Serving => "ok\n".into_response(),
-            Phase::Starting => unavailable("starting\n"),
-            Phase::Draining { .. } | Phase::Stopped => unavailable("draining\n"),
+        let trouble = match self.phase {
+            Phase::Draining { .. } | Phase::Stopped => Some(DRAINING.to_owned()),
+            Phase::Serving => self.transport.trouble(),
+            Phase::Starting => self.transport.trouble().or_else(|| Some("starting".to_owned())),
+        };
+        match trouble {
+            None => "ok\n".into_response(),
+            Some(trouble) => unavailable(format!("{trouble}\n")),
         }
     }
 

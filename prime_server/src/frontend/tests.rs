@@ -136,7 +136,7 @@ impl Scene {
         let (loopback, inbox) = mailbox().unwrap();
         let metrics = Arc::new(Metrics::new("test"));
         let options = Options { queue: 100, timeout: None, wait: None, idempotent: false, attempts: 3 };
-        let stage = Pool::new(STAGE, Arc::new(metrics.stage("stage")), options, 1);
+        let stage = Pool::new(STAGE, Arc::new(metrics.stage("stage", crate::metrics::Share::Whole)), options, 1);
         let transport = Arc::new(Local::new(vec![stage], loopback.clone()));
         let network = Arc::new(Mutex::new(Network::default()));
         let event = eventfd(0, EventfdFlags::CLOEXEC).unwrap();

@@ -19,7 +19,7 @@ use crate::frontend::{FrontEnd, Listener};
 use crate::ids::StageId;
 use crate::loopback::{Loopback, Note};
 use crate::mailbox::mailbox;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Share};
 use crate::panics::log;
 use crate::transport::{Local, Outlet, Pool, Transport};
 
@@ -232,7 +232,7 @@ fn pool(built: &Built, id: StageId, metrics: &Metrics) -> Pool {
         idempotent: stage.options.idempotent,
         attempts: ATTEMPTS,
     };
-    Pool::new(id, Arc::new(metrics.stage(stage.name)), options, workers::of(stage))
+    Pool::new(id, Arc::new(metrics.stage(stage.name, Share::Whole)), options, workers::of(stage))
 }
 
 pub(super) fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {

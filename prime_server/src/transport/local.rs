@@ -139,7 +139,7 @@ mod tests {
     use crate::balancer::{Options, WorkerId};
     use crate::loopback::Inbox;
     use crate::mailbox::mailbox;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metrics, Share};
     use crate::transport::{Next, Source};
 
     const STAGE: StageId = StageId(0);
@@ -147,7 +147,7 @@ mod tests {
     fn pool(timeout: Option<Duration>) -> (Arc<Local>, Inbox) {
         let (loopback, inbox) = mailbox().expect("an eventfd");
         let options = Options { queue: 8, timeout, wait: None, idempotent: true, attempts: 3 };
-        let stage = Pool::new(STAGE, Arc::new(Metrics::new("test").stage("stage")), options, 2);
+        let stage = Pool::new(STAGE, Arc::new(Metrics::new("test").stage("stage", Share::Whole)), options, 2);
         (Arc::new(Local::new(vec![stage], loopback)), inbox)
     }
 

@@ -14,11 +14,13 @@ mod local;
 mod places;
 mod pool;
 mod sink;
+mod standing;
 pub(crate) mod zmq;
 
 pub(crate) use local::Local;
 pub(crate) use pool::{Next, Pool, Source};
 pub(crate) use sink::StreamSink;
+pub(crate) use standing::{DRAINING, Standing};
 
 /// A job on its way to a stage, or waiting there.
 #[derive(Debug)]
@@ -74,6 +76,10 @@ pub(crate) trait Transport: Send + Sync + fmt::Debug {
     fn cancel(&self, ticket: &Ticket, why: Reason);
     /// Each stage's name, and how many jobs wait and run there, as far as it is known here.
     fn loads(&self) -> Vec<(String, usize, usize)>;
+    /// What keeps the stages from being reached, if something does.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
     /// Ends what has outlived a stage's timeout, and returns it with the moment to call again. Where the front end has been told to
     /// [plan](crate::loopback::Note::Plan) it.
     fn tick(&self, _stage: StageId, _now: Instant) -> (Vec<Expired<Envelope>>, Option<Instant>) {

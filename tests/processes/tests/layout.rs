@@ -369,6 +369,39 @@ fn health_and_metrics_are_the_front_ends() {
 }
 
 #[test]
+fn each_process_waits_at_its_end_for_as_long_as_it_is_told_to() {
+    use prime_server::{FrontEndRole, ProxyRole, Role, WorkerRole};
+    let gate = Gate::new();
+    let held = gate.clone();
+    let hold = move |_: Request, _: &Context| {
+        held.pass();
+        "late"
+    };
+    let pipeline = Pipeline::new("p").drain_limit(Duration::from_secs(3600));
+    let pipeline = pipeline.stage_from(first(hold)).workers(1).build().unwrap();
+    let endpoint = processes::endpoint("limit");
+    let limit = Duration::from_millis(50);
+    let links = prime_server::Links::new(format!("fixed:first={endpoint}").parse().unwrap()).drain_limit(limit);
+    let proxy = pipeline.start_as(Role::Proxy(ProxyRole::new("first", endpoint).drain_limit(limit))).unwrap();
+    let worker = pipeline.start_as(Role::Worker(WorkerRole::new("first", links.clone()).threads(1))).unwrap();
+    let front_end = pipeline.start_as(Role::FrontEnd(FrontEndRole::new("tcp://127.0.0.1:0", links))).unwrap();
+    let address = front_end.endpoint().unwrap().strip_prefix("tcp://").unwrap().parse().unwrap();
+    let mut client = Client::connect(address);
+    client.send_get("/");
+    gate.wait_for(1);
+    // Each has it in flight until then.
+    for process in [front_end, proxy, worker] {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            process.stop();
+            let _ = tell.send(());
+        });
+        told.recv_timeout(support::PATIENCE).expect("it does not wait for an hour");
+    }
+    gate.open();
+}
+
+#[test]
 fn a_front_end_is_not_healthy_before_all_stages_have_a_proxy() {
     use prime_server::{FrontEndRole, Links, Role};
     let pipeline = Pipeline::new("p")
@@ -381,7 +414,8 @@ fn a_front_end_is_not_healthy_before_all_stages_have_a_proxy() {
     let links = links.wait(Duration::from_millis(100));
     let front_end = pipeline.start_as(Role::FrontEnd(FrontEndRole::new("tcp://127.0.0.1:0", links))).unwrap();
     let address = front_end.endpoint().unwrap().strip_prefix("tcp://").unwrap().parse().unwrap();
-    assert_eq!(get(address, "/healthz").status, 503);
+    let health = get(address, "/healthz");
+    assert_eq!((health.status, health.text()), (503, "no proxy of stage `first` has taken this front end yet\n"));
     let answer = get(address, "/");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
 }

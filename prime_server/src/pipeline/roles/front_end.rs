@@ -149,8 +149,9 @@ pub(crate) fn start(parts: &Parts, role: &FrontEndRole) -> Result<Process, Start
     let metrics = Arc::new(Metrics::new(&parts.name));
     let desk = FrontDesk::new(terms, &stages, loopback.clone(), post.clone(), metrics.malformed.clone());
     let transport: Arc<dyn Transport> = Arc::new(Remote::new(post.clone(), desk.gauges()));
-    let front_end =
-        FrontEnd::new(parts.settings.clone(), Arc::clone(&parts.door), Some(listener), transport, inbox, metrics);
+    let mut settings = parts.settings.clone();
+    settings.drain_limit = role.links.common.drain_limit.unwrap_or(settings.drain_limit);
+    let front_end = FrontEnd::new(settings, Arc::clone(&parts.door), Some(listener), transport, inbox, metrics);
     let front = Front::new(Connected::new(zmq::Context::new(), options, identity), orders, desk);
 
     let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {

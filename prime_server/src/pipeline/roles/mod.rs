@@ -80,12 +80,19 @@ pub(super) struct Common {
     name: Option<String>,
     liveness: Duration,
     wait: Duration,
+    drain_limit: Option<Duration>,
     security: Security,
 }
 
 impl Default for Common {
     fn default() -> Self {
-        Self { name: None, liveness: Duration::from_secs(1), wait: Duration::from_secs(5), security: Security::new() }
+        Self {
+            name: None,
+            liveness: Duration::from_secs(1),
+            wait: Duration::from_secs(5),
+            drain_limit: None,
+            security: Security::new(),
+        }
     }
 }
 
@@ -150,6 +157,13 @@ impl Links {
     #[must_use]
     pub fn wait(mut self, limit: Duration) -> Self {
         self.common.wait = limit;
+        self
+    }
+
+    /// The longest that this process waits at its end for what it has in flight. Default: the pipeline's `drain_limit`.
+    #[must_use]
+    pub fn drain_limit(mut self, limit: Duration) -> Self {
+        self.common.drain_limit = Some(limit);
         self
     }
 
@@ -255,11 +269,11 @@ impl Built {
         self.run_with(role, |_| ())
     }
 
-    /// As [`run`](Self::run), and calls `ready` once it has started: with where it listens, if it does.
+    /// As [`run`](Self::run), and calls `ready` once it has started, with what says where it listens.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn run_with(&self, role: Role, ready: impl FnOnce(Option<&str>)) -> Result<(), StartError> {
+    pub fn run_with(&self, role: Role, ready: impl FnOnce(&Process)) -> Result<(), StartError> {
         let signals = Caught::new()?;
         let process = self.start_as(role)?;
         run_until_signalled(process, &signals, ready);
@@ -300,16 +314,16 @@ impl Built {
 /// A role that needs no pipeline: [`Role::FrontEnd`] by its routes, [`Role::Proxy`].
 pub(crate) fn run_process(
     start: impl FnOnce() -> Result<Process, StartError>,
-    ready: impl FnOnce(Option<&str>),
+    ready: impl FnOnce(&Process),
 ) -> Result<(), StartError> {
     let signals = Caught::new()?;
     run_until_signalled(start()?, &signals, ready);
     Ok(())
 }
 
-fn run_until_signalled(process: Process, signals: &Caught, ready: impl FnOnce(Option<&str>)) {
+fn run_until_signalled(process: Process, signals: &Caught, ready: impl FnOnce(&Process)) {
     signals.drains(process.control.drainer());
-    ready(process.endpoint());
+    ready(&process);
     process.wait();
 }
 

@@ -14,7 +14,7 @@ use crate::loopback::{Loopback, Note};
 use crate::mailbox::mailbox;
 use crate::metrics::Metrics;
 use crate::panics::log;
-use crate::transport::{Envelope, Rejected, Transport};
+use crate::transport::{Envelope, Rejected, Standing, Transport};
 
 /// A front end without stages. Ends when it is dropped.
 pub(super) struct Page {
@@ -27,14 +27,19 @@ pub(super) struct Page {
 pub(super) type Loads = Box<dyn Fn() -> Vec<(String, usize, usize)> + Send + Sync>;
 
 impl Page {
-    /// Listens there, and answers 200 from now on.
-    pub(super) fn start(endpoint: &str, metrics: Arc<Metrics>, loads: Loads) -> Result<Self, StartError> {
+    /// Listens there, and answers from now on.
+    pub(super) fn start(
+        endpoint: &str,
+        metrics: Arc<Metrics>,
+        loads: Loads,
+        standing: Arc<Standing>,
+    ) -> Result<Self, StartError> {
         let settings = Settings::default();
         let listener: Box<dyn Listener> = Box::new(StreamListener::bind(endpoint, &settings.limits)?);
         let endpoint = listener.endpoint().to_owned();
         let (loopback, inbox) = mailbox().map_err(|error| system("make an eventfd", error))?;
         let door = Arc::new(Door::without_stages("/healthz", "/metrics")?);
-        let transport: Arc<dyn Transport> = Arc::new(NoStages(loads));
+        let transport: Arc<dyn Transport> = Arc::new(NoStages { loads, standing });
         let front_end = FrontEnd::new(settings, door, Some(listener), transport, inbox, metrics);
         let thread = thread::Builder::new().name("page".to_owned()).spawn(move || front_end.run());
         let thread = thread.map_err(|error| system("start a thread", error))?;
@@ -58,7 +63,10 @@ impl Drop for Page {
 }
 
 /// Nothing is sent anywhere.
-struct NoStages(Loads);
+struct NoStages {
+    loads: Loads,
+    standing: Arc<Standing>,
+}
 
 impl fmt::Debug for NoStages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +84,11 @@ impl Transport for NoStages {
     }
 
     fn loads(&self) -> Vec<(String, usize, usize)> {
-        (self.0)()
+        (self.loads)()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.standing.trouble()
     }
 
     fn close(&self) {}

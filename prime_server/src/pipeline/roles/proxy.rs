@@ -8,8 +8,9 @@ use super::page::{Loads, Page};
 use super::{Common, Control, Process, join, peer_id, system};
 use crate::discovery::{Announcement, announce};
 use crate::mailbox::{Post, mailbox};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Share};
 use crate::panics::log;
+use crate::transport::Standing;
 use crate::transport::zmq::{Load, PeerId, Proxy, ProxyGauges as Gauges, ProxyIdentity, ProxyOrder, Terms};
 use crate::{Security, StartError};
 
@@ -20,7 +21,6 @@ pub struct ProxyRole {
     endpoint: String,
     common: Common,
     terms: Terms,
-    drain_limit: Duration,
     http: Option<String>,
     /// From which interface, if not from all.
     announce: Option<Option<String>>,
@@ -32,15 +32,7 @@ impl ProxyRole {
     #[must_use]
     pub fn new(stage: impl Into<String>, endpoint: impl Into<String>) -> Self {
         let (stage, endpoint, common) = (stage.into(), endpoint.into(), Common::default());
-        Self {
-            stage,
-            endpoint,
-            common,
-            terms: Terms::default(),
-            drain_limit: Duration::from_secs(30),
-            http: None,
-            announce: None,
-        }
+        Self { stage, endpoint, common, terms: Terms::default(), http: None, announce: None }
     }
 
     pub(super) fn stage(&self) -> &str {
@@ -114,10 +106,13 @@ impl ProxyRole {
     /// The longest that jobs that run are waited for at the end. Default: 30 s.
     #[must_use]
     pub fn drain_limit(mut self, limit: Duration) -> Self {
-        self.drain_limit = limit;
+        self.common.drain_limit = Some(limit);
         self
     }
 }
+
+/// Of a proxy that is told none: as of a pipeline.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 struct Running {
     post: Post<ProxyOrder>,
@@ -148,18 +143,24 @@ pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartEr
         terms: role.terms,
     };
     let metrics = Arc::new(Metrics::new(pipeline));
-    let (counts, load) = (Arc::new(metrics.stage(&role.stage)), Arc::new(Load::default()));
+    let (counts, load) = (Arc::new(metrics.stage(&role.stage, Share::Queue)), Arc::new(Load::default()));
+    let standing = Arc::new(Standing::default());
     let proxy = Proxy::bind(
         &role.endpoint,
         identity,
         options,
-        role.drain_limit,
+        role.common.drain_limit.unwrap_or(DRAIN_LIMIT),
         orders,
-        Gauges { counts, load: Arc::clone(&load), malformed: metrics.malformed.clone() },
+        Gauges {
+            counts,
+            load: Arc::clone(&load),
+            standing: Arc::clone(&standing),
+            malformed: metrics.malformed.clone(),
+        },
     )?;
     let stage = role.stage.clone();
     let loads: Loads = Box::new(move || vec![load.of(&stage)]);
-    let page = role.http.as_ref().map(|endpoint| Page::start(endpoint, metrics, loads)).transpose()?;
+    let page = role.http.as_ref().map(|endpoint| Page::start(endpoint, metrics, loads, standing)).transpose()?;
     let endpoint = proxy.endpoint().to_owned();
     let announcement = announced(role, peer, &endpoint)?;
     let thread = thread::Builder::new().name("proxy".to_owned()).spawn(move || proxy.run());

@@ -15,10 +15,12 @@ use crate::balancer::Options;
 use crate::discovery::Watch;
 use crate::ids::StageId;
 use crate::mailbox::{Post, mailbox};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Share};
 use crate::panics::log;
-use crate::transport::zmq::{Host, HostNote, HostOutlet, LinkIdentity, LinkRole, Links as Connected, StageTerms};
-use crate::transport::{Outlet, Pool};
+use crate::transport::zmq::{
+    Host, HostNote, HostOutlet, HostTerms, LinkIdentity, LinkRole, Links as Connected, StageTerms,
+};
+use crate::transport::{Outlet, Pool, Standing};
 use crate::{Request, Schema, StartError};
 
 /// A [`Role::Worker`](super::Role::Worker).
@@ -75,7 +77,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let (stage, id) = (&built.stages[at], StageId(at as u16));
     let (post, notes) = mailbox().map_err(|error| system("make an eventfd", error))?;
     let all_metrics = Arc::new(Metrics::new(&built.name));
-    let metrics = Arc::new(all_metrics.stage(stage.name));
+    let metrics = Arc::new(all_metrics.stage(stage.name, Share::Work));
     // The proxies have the queue, the timeout and the attempts.
     let queueing = Options { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: ATTEMPTS };
     let pool = Arc::new(Pool::new(id, metrics, queueing, threads));
@@ -96,11 +98,19 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
             idempotent: stage.options.idempotent,
         }),
     };
-    let (peer, drain_limit) = (identity.peer, built.settings.drain_limit);
+    let peer = identity.peer;
+    let drain_limit = role.links.common.drain_limit.unwrap_or(built.settings.drain_limit);
     let links = Connected::new(zmq::Context::new(), options, identity);
     let takes = (schema, schema == Request::SCHEMA);
-    let host =
-        Host::new(links, notes, Arc::clone(&pool), takes, role.links.ahead, drain_limit, all_metrics.malformed.clone());
+    let standing = Arc::new(Standing::default());
+    let host = Host::new(
+        links,
+        notes,
+        Arc::clone(&pool),
+        HostTerms { takes, ahead: role.links.ahead, drain_limit },
+        Arc::clone(&standing),
+        all_metrics.malformed.clone(),
+    );
     // No proxy is told of this process before each of its threads can work.
     let (alive, ended) = crossbeam_channel::bounded(0);
     let (closed, seen) = (Closes(Arc::clone(&pool)), Arc::clone(&pool));
@@ -114,7 +124,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     });
     let mut running =
         Running { post: post.clone(), thread: Some(thread), workers: ended, page: None, _watches: Vec::new() };
-    let page = role.http.as_ref().map(|endpoint| Page::start(endpoint, all_metrics, loads)).transpose();
+    let page = role.http.as_ref().map(|endpoint| Page::start(endpoint, all_metrics, loads, standing)).transpose();
     let watches = page.and_then(|page| {
         Ok((page, super::watch(&role.links, peer, move |places| _ = post.send(HostNote::Found(places)))?))
     });

@@ -144,7 +144,7 @@ fn differ(a: u32, b: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metrics, Share};
 
     const LINK: LinkId = LinkId::of_test(1);
     const OTHER: LinkId = LinkId::of_test(2);
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn short_jobs_are_taken_ahead_and_long_ones_are_not() {
-        let metrics = Metrics::new("test").stage("stage");
+        let metrics = Metrics::new("test").stage("stage", Share::Whole);
         let mut capacity = Capacity::new(2, AHEAD);
         capacity.linked(LINK);
         assert!(told(&mut capacity, &metrics, 0).is_empty(), "the HELLO has said it");
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_ahead_where_it_is_not_wanted() {
-        let metrics = Metrics::new("test").stage("stage");
+        let metrics = Metrics::new("test").stage("stage", Share::Whole);
         let mut capacity = Capacity::new(2, Duration::ZERO);
         capacity.linked(LINK);
         ran(&metrics, Duration::from_micros(1));
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn two_proxies_share_the_threads() {
-        let metrics = Metrics::new("test").stage("stage");
+        let metrics = Metrics::new("test").stage("stage", Share::Whole);
         let mut capacity = Capacity::new(2, AHEAD);
         capacity.linked(LINK);
         capacity.linked(OTHER);

@@ -2,6 +2,7 @@
 //!
 //! One thread owns the links. It beats while the threads of the pool are in the user's code, for however long that is.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,13 +20,12 @@ use crate::fork::Part;
 use crate::ids::RequestId;
 use crate::mailbox::Mailbox;
 use crate::panics::log;
-use crate::transport::{Envelope, Pool};
+use crate::transport::{DRAINING, Envelope, Pool, Standing};
 
 pub(crate) struct Host {
     links: Links,
     mailbox: Mailbox<Note>,
     pool: Arc<Pool>,
-    /// The schema of the message that the stage takes, and whether that is a request.
     takes: (u64, bool),
     jobs: Jobs,
     capacity: Capacity,
@@ -37,7 +37,20 @@ pub(crate) struct Host {
     draining: Option<Instant>,
     drain_limit: Duration,
     closed: bool,
+    /// A proxy has taken this process.
+    was_linked: bool,
+    standing: Arc<Standing>,
     malformed: IntCounter,
+}
+
+/// What a worker process is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// The schema of the message that the stage takes, and whether that is a request.
+    pub(crate) takes: (u64, bool),
+    /// How much work it takes ahead of its turn.
+    pub(crate) ahead: Duration,
+    pub(crate) drain_limit: Duration,
 }
 
 /// The jobs that this process has, by its own numbers and by those of the links.
@@ -86,28 +99,31 @@ impl Host {
         links: Links,
         mailbox: Mailbox<Note>,
         pool: Arc<Pool>,
-        takes: (u64, bool),
-        ahead: Duration,
-        drain_limit: Duration,
+        terms: Terms,
+        standing: Arc<Standing>,
         malformed: IntCounter,
     ) -> Self {
-        let capacity = Capacity::new(pool.workers(), ahead);
+        let capacity = Capacity::new(pool.workers(), terms.ahead);
         let (jobs, arrived, events) = (Jobs::default(), Vec::new(), Events::new());
-        Self {
+        let mut host = Self {
             links,
             mailbox,
             pool,
-            takes,
+            takes: terms.takes,
             jobs,
             capacity,
             arrived,
             events,
             giving: BTreeSet::new(),
             draining: None,
-            drain_limit,
+            drain_limit: terms.drain_limit,
             closed: false,
+            was_linked: false,
+            standing,
             malformed,
-        }
+        };
+        host.show();
+        host
     }
 
     /// Runs until it is drained or stopped.
@@ -142,6 +158,7 @@ impl Host {
         self.links.flush(now, &mut events);
         self.handle(&mut events, now);
         self.events = events;
+        self.show();
         heard || noted
     }
 
@@ -323,6 +340,18 @@ impl Host {
         let links = &mut self.links;
         let tell = |link, slots, ahead| links.send(link, &Command::Announce { slots, ahead });
         self.capacity.announce(self.pool.metrics(), self.jobs.here.len(), tell);
+    }
+
+    /// Says whether anybody gives this process work.
+    fn show(&mut self) {
+        let linked = self.links.is_linked();
+        self.was_linked |= linked;
+        let none_yet = || (!self.was_linked).then_some(Cow::Borrowed("no proxy has taken this worker yet"));
+        self.standing.set(match (self.draining, linked) {
+            (Some(_), _) => Some(Cow::Borrowed(DRAINING)),
+            (None, true) => None,
+            (None, false) => self.links.refusal().map(Cow::Owned).or_else(none_yet),
+        });
     }
 
     fn sleep(&mut self) {

@@ -65,6 +65,8 @@ struct Target {
     /// It is still to be found.
     wanted: bool,
     state: State,
+    /// Why it has refused this process, when it was asked last.
+    refusal: Option<String>,
     /// The pause before the next attempt, if this one comes to nothing.
     pause: Duration,
 }
@@ -102,7 +104,7 @@ impl Links {
             if !self.targets.iter().any(|target| target.place == *place) {
                 let (place, stage) = (place.clone(), place.stage.clone());
                 let state = State::Pausing { until: now };
-                self.targets.push(Target { place, stage, wanted: true, state, pause: Duration::ZERO });
+                self.targets.push(Target { place, stage, wanted: true, state, refusal: None, pause: Duration::ZERO });
             }
         }
         self.forget_unwanted();
@@ -156,6 +158,17 @@ impl Links {
         self.open_due(now);
     }
 
+    pub(super) fn is_linked(&self) -> bool {
+        self.targets.iter().any(Target::is_linked)
+    }
+
+    /// Why a proxy has refused this process, if one has.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let refused = |target: &Target| Some((target.place.endpoint.clone(), target.refusal.clone()?));
+        let (endpoint, why) = self.targets.iter().find_map(refused)?;
+        Some(format!("refused by the proxy at {endpoint}: {why}"))
+    }
+
     /// When [`keep_time`](Self::keep_time) has something to do next.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = |target: &Target| match &target.state {
@@ -192,9 +205,7 @@ impl Links {
     }
 
     fn forget_unwanted(&mut self) {
-        let linked =
-            |target: &Target| matches!(&target.state, State::Open { connection, .. } if connection.is_linked());
-        self.targets.retain(|target| target.wanted || linked(target));
+        self.targets.retain(|target| target.wanted || target.is_linked());
     }
 
     fn open_due(&mut self, now: Instant) {
@@ -243,6 +254,10 @@ impl Identity {
 }
 
 impl Target {
+    fn is_linked(&self) -> bool {
+        matches!(&self.state, State::Open { connection, .. } if connection.is_linked())
+    }
+
     fn receive(&mut self, now: Instant, identity: &Identity, events: &mut Events) -> bool {
         let State::Open { id, connection } = &mut self.state else { return false };
         let id = *id;
@@ -255,7 +270,7 @@ impl Target {
             if self.stage.is_none() {
                 return self.learnt(stage, now, identity);
             }
-            self.pause = Duration::ZERO;
+            (self.pause, self.refusal) = (Duration::ZERO, None);
             // Before what came with it.
             let at = events.iter().position(|(of, _)| *of == id).unwrap_or(events.len());
             events.insert(at, (id, Event::Linked { stage }));
@@ -284,6 +299,7 @@ impl Target {
         let pause = match &closing {
             Closing::Refused(why) => {
                 log(|| tracing::error!(endpoint, why, "a proxy refuses this process"));
+                self.refusal = Some(why.clone());
                 REFUSED_PAUSE
             }
             Closing::Lost(why) => {

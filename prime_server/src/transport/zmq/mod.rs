@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use crate::security::Secured;
 
 pub(crate) use self::front::{Desk as FrontDesk, Front, Order as FrontOrder, Remote, Terms as FrontTerms};
-pub(crate) use self::host::Host;
+pub(crate) use self::host::{Host, Terms as HostTerms};
 pub(crate) use self::links::{Identity as LinkIdentity, Links};
 pub(crate) use self::outlet::{HostOutlet, Note as HostNote};
 pub(crate) use self::proxy::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -40,13 +40,16 @@ pub(crate) struct Gauge {
     pub(super) waiting: AtomicUsize,
     /// A proxy has them.
     pub(super) away: AtomicUsize,
+    /// It is known to be needed, and has had no proxy yet.
+    pub(super) awaited: AtomicBool,
 }
 
 pub(crate) type Gauges = Arc<RwLock<Vec<Arc<Gauge>>>>;
 
 impl Gauge {
     pub(super) fn new(stage: &str) -> Arc<Self> {
-        Arc::new(Self { stage: stage.to_owned(), waiting: AtomicUsize::new(0), away: AtomicUsize::new(0) })
+        let [waiting, away] = [0, 0].map(AtomicUsize::new);
+        Arc::new(Self { stage: stage.to_owned(), waiting, away, awaited: AtomicBool::new(false) })
     }
 }
 
@@ -87,6 +90,12 @@ impl Transport for Remote {
             (gauge.stage.clone(), count(&gauge.waiting), count(&gauge.away))
         };
         gauges.iter().map(load).collect()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let gauges = self.gauges.read().unwrap_or_else(PoisonError::into_inner);
+        let awaited = gauges.iter().find(|gauge| gauge.awaited.load(Ordering::Relaxed))?;
+        Some(format!("no proxy of stage `{}` has taken this front end yet", awaited.stage))
     }
 
     fn close(&self) {

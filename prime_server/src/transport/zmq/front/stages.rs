@@ -1,6 +1,6 @@
 //! The stages as a front end knows them, and which of their proxies it sends to.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ops::{Index, IndexMut};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -16,8 +16,8 @@ pub(super) struct Stages {
     by_name: HashMap<String, usize>,
     links: HashMap<LinkId, Link>,
     gauges: Gauges,
-    /// Those of which no proxy has been there yet. Empty, once all have been.
-    awaited: HashSet<usize>,
+    /// How many of those that are known beforehand have had no proxy yet.
+    awaited: usize,
 }
 
 #[derive(Debug)]
@@ -67,11 +67,12 @@ impl Stages {
             by_name: HashMap::new(),
             links: HashMap::new(),
             gauges: Gauges::default(),
-            awaited: (0..known.len()).collect(),
+            awaited: known.len(),
         };
         for (name, schema) in known {
             let stage = stages.named(name);
             stages[stage].schema = *schema;
+            stages[stage].gauge.awaited.store(true, Ordering::Relaxed);
         }
         stages
     }
@@ -112,8 +113,9 @@ impl Stages {
         let stage = self.named(stage);
         self.links.insert(link, Link { stage, status: Status::default(), leaves: false, jobs: 0 });
         self.stages[stage].links.push(link);
-        let all_there = self.awaited.remove(&stage) && self.awaited.is_empty();
-        (stage, all_there)
+        let first = self.stages[stage].gauge.awaited.swap(false, Ordering::Relaxed);
+        self.awaited -= usize::from(first);
+        (stage, first && self.awaited == 0)
     }
 
     /// What was known of a link that is lost.

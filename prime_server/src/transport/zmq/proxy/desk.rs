@@ -24,6 +24,7 @@ use crate::balancer::queue::JobKey;
 use crate::context::Reason;
 use crate::metrics::Ended;
 use crate::panics::log;
+use crate::transport::DRAINING;
 
 /// What names a peer on the socket.
 pub(super) type Route = Box<[u8]>;
@@ -301,7 +302,7 @@ impl Desk {
     fn outcome(&mut self, crew: CrewId, key: JobKey, ends: bool, body: &[u8]) {
         if ends {
             if let Some(held) = self.crews.done(crew, key) {
-                self.gauges.counts.ended(Ended::Answered);
+                self.gauges.counts.ended(Ended::Done);
                 self.settle(&held, &Command::Outcome { job: held.number, ends, body });
             }
         } else if self.crews.holder(key) == Some(crew)
@@ -462,6 +463,7 @@ impl Desk {
             return;
         }
         self.draining = true;
+        self.gauges.standing.set(Some(DRAINING.into()));
         // Before the jobs that are given back, as they would else be sent here again.
         for (_, peer) in &mut self.peers {
             peer.outbox.push(&Command::Bye);

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use prometheus::IntCounter;
 
 use crate::metrics::StageMetrics;
+use crate::transport::Standing;
 
 /// Its counts and gauges.
 #[derive(Debug)]
 pub(crate) struct Gauges {
     pub(crate) counts: Arc<StageMetrics>,
     pub(crate) load: Arc<Load>,
+    pub(crate) standing: Arc<Standing>,
     pub(crate) malformed: IntCounter,
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::desk::{Desk, Route};
 use super::{Gauges, Options, Terms};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Share};
 use crate::security::Secured;
 use crate::transport::zmq::wire::PeerId;
 
@@ -25,8 +25,8 @@ impl Node {
     pub(in crate::transport::zmq) fn new(stage: &str, terms: Terms) -> Self {
         let options = Options { liveness: LIVENESS, wait: WAIT, secured: Secured::Open { insecure: false } };
         let metrics = Metrics::new("test");
-        let (counts, load) = (Arc::new(metrics.stage(stage)), Arc::default());
-        let gauges = Gauges { counts, load, malformed: metrics.malformed.clone() };
+        let (counts, load) = (Arc::new(metrics.stage(stage, Share::Queue)), Arc::default());
+        let gauges = Gauges { counts, load, standing: Arc::default(), malformed: metrics.malformed.clone() };
         let desk = Desk::new(ID, "proxy".to_owned(), stage.to_owned(), options, terms, gauges);
         Self { desk, mail: HashMap::new(), deaf: HashSet::new() }
     }
