@@ -39,6 +39,7 @@ fn a_proxy_and_a_worker_say_whether_they_are_there_and_what_they_do() {
     eventually("one runs and two wait", || {
         metric(&proxy, "prime_stage_in_flight") == Some(1.0) && metric(&proxy, "prime_stage_queue_length") == Some(2.0)
     });
+    gate.wait_for(1);
     assert_eq!(metric(&worker, "prime_stage_in_flight"), Some(1.0));
     assert_eq!(metric(&proxy, "prime_stage_run_seconds_count"), None, "it runs nothing");
     assert_eq!(metric(&worker, "prime_stage_queue_delay_seconds_count"), None, "the queue is the proxy's");

@@ -66,8 +66,6 @@ struct Here {
     job: u64,
     ticket: Arc<Ticket>,
     since: Instant,
-    /// Somebody waits for what comes of it.
-    awaited: bool,
 }
 
 impl Jobs {
@@ -220,7 +218,7 @@ impl Host {
         let ticket = Ticket::named(id, task.name, task.head, deadline);
         let part = task.part.then(Part::of_another_process);
         let context = Context { attempt, hops: task.hops, part, ..Context::new(Arc::clone(&ticket)) };
-        self.jobs.insert(id, Here { link, job, ticket, since: now, awaited: true });
+        self.jobs.insert(id, Here { link, job, ticket, since: now });
         self.capacity.took(link);
         self.arrived.push(Envelope::new(context, task.payload, now));
     }
@@ -252,8 +250,7 @@ impl Host {
         let of_link: Vec<RequestId> =
             self.jobs.here.iter().filter(|(_, here)| here.link == link).map(|(id, _)| *id).collect();
         for id in of_link {
-            let Some(here) = self.jobs.here.get_mut(&id) else { continue };
-            here.awaited = false;
+            let here = &self.jobs.here[&id];
             if let Some(Place::At(_, entry)) = here.ticket.cancel(Reason::Disconnected)
                 && self.pool.cancel(entry, id)
             {
@@ -269,14 +266,12 @@ impl Host {
 
     fn outcome(&mut self, id: RequestId, ends: bool, body: &[u8]) {
         let Some(here) = self.jobs.here.get(&id) else { return };
-        let (link, job, awaited) = (here.link, here.job, here.awaited);
+        let (link, job) = (here.link, here.job);
         if ends {
             self.jobs.remove(id);
             self.capacity.ended(link);
         }
-        if awaited {
-            self.links.send(link, &Command::Outcome { job, ends, body });
-        }
+        self.links.send(link, &Command::Outcome { job, ends, body });
     }
 
     /// Takes what the pool's threads have done. Returns whether there may be more.
@@ -321,7 +316,7 @@ impl Host {
         if self.pool.load().0 == 0 {
             return;
         }
-        let old = |here: &Here| here.awaited && now.saturating_duration_since(here.since) >= age;
+        let old = |here: &Here| now.saturating_duration_since(here.since) >= age;
         let old: Vec<RequestId> = self.jobs.here.iter().filter(|(_, here)| old(here)).map(|(id, _)| *id).collect();
         for id in old {
             let here = &self.jobs.here[&id];

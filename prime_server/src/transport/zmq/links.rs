@@ -321,3 +321,6 @@ impl Target {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ mod network;
 mod outbox;
 mod outlet;
 mod proxy;
+#[cfg(test)]
+mod stand_in;
 mod task;
 mod wire;
 
