@@ -357,3 +357,6 @@ impl Host {
         self.mailbox.disarm(rung);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,4 +65,9 @@ impl StandIn {
         let frames = commands.iter().map(super::wire::encode);
         self.socket.send_multipart(std::iter::once(self.route.clone()).chain(frames), 0).unwrap();
     }
+
+    /// Sends whatever bytes.
+    pub(super) fn say_frame(&self, frame: &[u8]) {
+        self.socket.send_multipart([&self.route[..], frame], 0).unwrap();
+    }
 }

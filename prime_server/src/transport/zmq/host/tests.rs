@@ -1,0 +1,263 @@
+use super::*;
+use crate::balancer::{Options as Queueing, WorkerId};
+use crate::ids::StageId;
+use crate::mailbox::{Post, mailbox};
+use crate::metrics::{Metrics, Share};
+use crate::security::Secured;
+use crate::transport::zmq::links::Identity;
+use crate::transport::zmq::outlet::HostOutlet;
+use crate::transport::zmq::stand_in::{LIVENESS, StandIn, until, welcome};
+use crate::transport::zmq::wire::{Role, StageTerms};
+use crate::transport::zmq::{Options, task};
+use crate::transport::{Next, Outlet, Source};
+use crate::{Request, Schema};
+
+const AHEAD: Duration = Duration::from_millis(10);
+
+/// A worker of one thread, which is the test's.
+struct Scene {
+    proxy: StandIn,
+    host: Host,
+    thread: Source,
+    post: Post<Note>,
+    metrics: Metrics,
+    now: Instant,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let options = Options { liveness: LIVENESS, wait: Duration::ZERO, secured: Secured::Open { insecure: false } };
+        let terms = StageTerms { slots: 1, queue: 9, timeout: None, idempotent: false };
+        let identity = Identity {
+            peer: [1; 16],
+            name: "me".to_owned(),
+            role: Role::Worker,
+            only: Some("a".to_owned()),
+            messages: Vec::new(),
+            worker: Some(terms),
+        };
+        let links = Links::new(zmq::Context::new(), options, identity);
+        let (post, notes) = mailbox().unwrap();
+        let metrics = Metrics::new("test");
+        let queueing = Queueing { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: 3 };
+        let counts = Arc::new(metrics.stage("a", Share::Work));
+        let pool = Arc::new(Pool::new(StageId(0), counts, queueing, 1));
+        let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), vec![("a".to_owned(), Request::SCHEMA)]));
+        let thread = pool.source(WorkerId(0), outlet);
+        let told = Terms { takes: (Request::SCHEMA, true), ahead: AHEAD, drain_limit: Duration::from_secs(60) };
+        let host = Host::new(links, notes, pool, told, Arc::default(), metrics.malformed.clone());
+        let mut scene = Self { proxy: StandIn::new(), host, thread, post, metrics, now: Instant::now() };
+        scene.find();
+        scene
+    }
+
+    fn linked() -> Self {
+        let mut scene = Self::new();
+        scene.link();
+        scene
+    }
+
+    /// The stand-in is found.
+    fn find(&mut self) {
+        let endpoint = self.proxy.endpoint().to_owned();
+        let place = discovery::Place { stage: Some("a".to_owned()), endpoint };
+        self.post.send(Note::Found(BTreeSet::from([place])));
+    }
+
+    fn link(&mut self) {
+        assert_eq!(self.heard()[0], Command::HELLO);
+        self.proxy.say(&[welcome("a")]);
+        until("the link", || {
+            self.host.turn(self.now);
+            self.host.links.is_linked().then_some(())
+        });
+    }
+
+    /// The next frame that the proxy hears.
+    fn heard(&mut self) -> Vec<u8> {
+        until("a frame", || {
+            self.host.turn(self.now);
+            self.proxy.hear()
+        })
+    }
+
+    /// What the proxy hears next of a job's outcome.
+    fn outcome(&mut self) -> Vec<u8> {
+        loop {
+            let frame = self.heard();
+            if matches!(decode(&frame), Some(Command::Outcome { .. })) {
+                return frame;
+            }
+        }
+    }
+
+    /// Gives jobs of these numbers, and waits until they are there.
+    fn give(&mut self, jobs: &[u64]) {
+        let task = body(Request::SCHEMA);
+        let job = |job| Command::Job { job, left: 1_000_000_000, attempt: 1, always: false, body: &task };
+        let frames: Vec<_> = jobs.iter().map(|number| job(*number)).collect();
+        self.proxy.say(&frames);
+        let before = self.host.jobs.here.len();
+        until("the jobs", || {
+            self.host.turn(self.now);
+            (self.host.jobs.here.len() == before + jobs.len()).then_some(())
+        });
+    }
+
+    /// What the one thread does next.
+    fn run(&mut self) -> Envelope {
+        match self.thread.next() {
+            Next::Job(job) => job,
+            Next::Drained => panic!("there is a job"),
+        }
+    }
+
+    /// It has come to nothing.
+    fn abort(&mut self, job: &Envelope) {
+        let id = job.context.ticket.id;
+        self.post.send(Note::Outcome { id, ends: true, body: encode(&Outcome::Abort) });
+        self.thread.done();
+    }
+}
+
+/// A task whose message has that schema.
+fn body(schema: u64) -> Vec<u8> {
+    let request = Request::get("/");
+    let ticket = Ticket::new(RequestId { key: 1, generation: 1 }, request.shared_head(), Instant::now());
+    task::of_request([9; 16], &ticket, &request, schema).to_vec()
+}
+
+fn aborted(job: u64) -> Vec<u8> {
+    encode(&Command::Outcome { job, ends: true, body: &encode(&Outcome::Abort) })
+}
+
+#[test]
+fn what_waits_goes_back_when_it_drains_and_what_runs_is_finished() {
+    let mut scene = Scene::linked();
+    scene.give(&[4, 5, 6]);
+    let running = scene.run();
+    scene.post.send(Note::Drain);
+    assert_eq!(scene.heard(), [Command::BYE]);
+    let mut returned = [scene.heard(), scene.heard()];
+    returned.sort();
+    assert_eq!(returned, [encode(&Command::Return { job: 5 }), encode(&Command::Return { job: 6 })]);
+    scene.proxy.say(&[Command::Bye]);
+    until("the proxy's BYE", || {
+        scene.host.turn(scene.now);
+        scene.host.giving.is_empty().then_some(())
+    });
+    assert!(!scene.host.is_over(), "one runs");
+    scene.abort(&running);
+    assert_eq!(scene.outcome(), aborted(4));
+    assert!(scene.host.is_over());
+    let pool = Arc::clone(&scene.host.pool);
+    scene.host.run();
+    assert!(pool.is_closed(), "its threads end");
+}
+
+#[test]
+fn a_proxy_that_may_still_give_jobs_is_waited_for_until_it_says_bye_too() {
+    let mut scene = Scene::linked();
+    scene.post.send(Note::Drain);
+    assert_eq!(scene.heard(), [Command::BYE]);
+    assert!(!scene.host.is_over());
+    // What it gave before it heard of it.
+    scene.give(&[1]);
+    let running = scene.run();
+    scene.abort(&running);
+    assert_eq!(scene.outcome(), aborted(1));
+    assert!(!scene.host.is_over());
+    scene.proxy.say(&[Command::Bye]);
+    until("its end", || {
+        scene.host.turn(scene.now);
+        scene.host.is_over().then_some(())
+    });
+}
+
+#[test]
+fn a_proxy_that_is_found_while_it_drains_gives_nothing() {
+    let mut scene = Scene::linked();
+    scene.give(&[1]);
+    let running = scene.run();
+    scene.post.send(Note::Drain);
+    assert_eq!(scene.heard(), [Command::BYE]);
+    scene.proxy.say(&[Command::Who]);
+    scene.link();
+    assert_eq!(scene.heard(), [Command::BYE]);
+    drop(running);
+}
+
+#[test]
+fn what_waits_for_longer_than_it_was_meant_to_goes_back_and_the_room_is_told_anew() {
+    let mut scene = Scene::linked();
+    scene.give(&[1, 2]);
+    let running = scene.run();
+    scene.now += AHEAD - Duration::from_millis(1);
+    scene.host.turn(scene.now);
+    assert_eq!(scene.host.jobs.here.len(), 2);
+    scene.now += Duration::from_millis(1);
+    assert_eq!(scene.heard(), encode(&Command::Return { job: 2 }));
+    // One thread, which has a job.
+    assert_eq!(scene.heard(), encode(&Command::Announce { slots: 1, ahead: 0 }));
+    drop(running);
+}
+
+#[test]
+fn a_lost_link_takes_its_jobs_with_it_and_nothing_is_told_of_them_later() {
+    let mut scene = Scene::linked();
+    scene.give(&[1, 2]);
+    let running = scene.run();
+    scene.proxy.say(&[Command::Who]);
+    until("the loss", || {
+        scene.host.turn(scene.now);
+        running.context.ticket.cancelled()
+    });
+    assert_eq!(running.context.ticket.cancelled(), Some(Reason::Disconnected));
+    assert_eq!(scene.host.pool.load(), (0, 1), "what waited is gone");
+    scene.link();
+    scene.abort(&running);
+    until("it is known", || {
+        scene.host.turn(scene.now);
+        scene.host.jobs.here.is_empty().then_some(())
+    });
+    scene.give(&[7]);
+    let next = scene.run();
+    scene.abort(&next);
+    assert_eq!(scene.outcome(), aborted(7), "the first that is heard");
+    assert!(scene.host.jobs.here.is_empty() && scene.host.jobs.there.is_empty());
+    // Only links that are there share what is taken ahead.
+    (0..16).for_each(|_| scene.host.pool.metrics().ran(Duration::from_micros(1)));
+    let ahead = until("it is told", || match decode(&scene.heard()) {
+        Some(Command::Announce { ahead, .. }) if ahead > 0 => Some(ahead),
+        _ => None,
+    });
+    assert_eq!(ahead, 64);
+}
+
+#[test]
+fn a_job_that_nobody_waits_for_is_taken_out_or_flagged() {
+    let mut scene = Scene::linked();
+    scene.give(&[1, 2]);
+    let running = scene.run();
+    let reason = Reason::TimedOut.code();
+    scene.proxy.say(&[Command::Cancel { job: 2, reason }, Command::Cancel { job: 1, reason }]);
+    assert_eq!(scene.outcome(), aborted(2));
+    assert_eq!(running.context.ticket.cancelled(), Some(Reason::TimedOut));
+    assert_eq!(scene.host.jobs.here.len(), 1, "it runs on until it looks");
+}
+
+#[test]
+fn a_message_that_the_stage_does_not_take_and_a_frame_of_no_protocol_are_seen_to_be() {
+    let mut scene = Scene::linked();
+    let other = body(Request::SCHEMA + 1);
+    for body in [&other[..], b"no task"] {
+        scene.proxy.say(&[Command::Job { job: 3, left: 1_000_000, attempt: 1, always: false, body }]);
+        let schema = encode(&Outcome::Failure(Failure::Schema));
+        assert_eq!(scene.outcome(), encode(&Command::Outcome { job: 3, ends: true, body: &schema }));
+    }
+    scene.proxy.say_frame(&[99, 1]);
+    until("it is counted", || {
+        scene.host.turn(scene.now);
+        (scene.metrics.malformed.get() == 1).then_some(())
+    });
+}
