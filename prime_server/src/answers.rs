@@ -28,7 +28,7 @@ pub(crate) fn too_many_hops() -> Response {
 
 /// 502: whatever ran the job is gone, and the job with it.
 pub(crate) fn worker_lost() -> Response {
-    (StatusCode::BAD_GATEWAY, "the worker was lost while it did the job\n").into_response()
+    (StatusCode::BAD_GATEWAY, "the worker that had the job was lost, or the way to it\n").into_response()
 }
 
 /// 500: the stage is at fault, and only the log says how.

@@ -118,6 +118,7 @@ mod compression;
 mod context;
 mod deadlines;
 mod discovery;
+mod endpoint;
 mod error;
 mod fork;
 mod frontend;

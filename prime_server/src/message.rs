@@ -10,7 +10,9 @@ use crate::schema::Schema;
 ///
 /// `#[derive(Message)]` beside serde's derives is the usual way. Between threads a message is handed over as it is; only
 /// between processes is it encoded, with [postcard](https://docs.rs/postcard), or with JSON under `#[message(json)]` for
-/// workers in other languages.
+/// workers in other languages. Postcard's bytes do not say what they are, so serde's `untagged`, `tag`, `flatten` and
+/// `skip_serializing_if` need JSON; and a field that serde skips is empty behind a process's border.
+/// [`Built::test`](crate::Built::test) hands messages on as processes do, encoded.
 ///
 /// ```
 /// use prime_server::prelude::*;
@@ -92,7 +94,7 @@ pub mod codec {
     /// # Errors
     /// As [`Message::encode`](super::Message::encode).
     pub fn to_postcard<M: Schema + Written>(message: &M) -> Result<Bytes, CodecError> {
-        postcard::to_allocvec(message).map(Bytes::from).map_err(CodecError::encode::<M>)
+        postcard::to_allocvec(message).map(Bytes::from).map_err(|error| CodecError::encode::<M>(said(error)))
     }
 
     /// Reads with postcard; bytes left over are an error.
@@ -103,7 +105,18 @@ pub mod codec {
         match postcard::take_from_bytes(frame) {
             Ok((message, [])) => Ok(message),
             Ok((_, rest)) => Err(CodecError::decode::<M>(format_args!("{} bytes left over", rest.len()))),
-            Err(error) => Err(CodecError::decode::<M>(error)),
+            Err(error) => Err(CodecError::decode::<M>(said(error))),
+        }
+    }
+
+    /// What postcard, whose bytes do not say what they are, cannot do for a type that asks to be told.
+    fn said(error: postcard::Error) -> String {
+        use postcard::Error::{SerdeDeCustom, SerdeSerCustom, SerializeSeqLengthUnknown, WontImplement};
+        match error {
+            WontImplement | SerializeSeqLengthUnknown | SerdeDeCustom | SerdeSerCustom => format!(
+                "{error}; serde's `untagged`, `tag`, `flatten` and `skip_serializing_if` need `#[message(json)]`"
+            ),
+            error => error.to_string(),
         }
     }
 

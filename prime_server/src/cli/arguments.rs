@@ -1,5 +1,6 @@
 //! What the words of a command line ask for.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -75,9 +76,23 @@ pub(super) struct Given {
     pub(super) insecure: bool,
     /// By which interface, if not by all.
     pub(super) announce: Option<Option<String>>,
+    /// The names of all that was given.
+    names: BTreeSet<String>,
 }
 
 impl Given {
+    /// Notes that this is given, which may be so once; but ways and routes are given as many as there are.
+    pub(super) fn once(&mut self, name: &str) -> Result<(), StartError> {
+        if ["discover", "route"].contains(&name) || self.names.insert(name.to_owned()) {
+            return Ok(());
+        }
+        Err(refuse(match name {
+            "listen" => "the endpoint for clients is given twice".to_owned(),
+            "stage" => "there is one stage".to_owned(),
+            _ => format!("`--{name}` is given twice"),
+        }))
+    }
+
     fn security(&self) -> Security {
         let mut security = Security::new();
         if let Some(file) = &self.server_key {
@@ -134,13 +149,22 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>, endpoint: &str) -
             Arg::Long("dot") => prints = Some(Asked::Dot),
             Arg::Value(value) => {
                 let value = value.string().map_err(|error| refuse(error.to_string()))?;
-                let place = match kind {
-                    None => &mut given.listen,
-                    Some(kind) if kind.takes_a_stage() => &mut given.stage,
+                match kind {
+                    None if value.contains("://") => {
+                        given.once("listen")?;
+                        given.listen = Some(value);
+                    }
+                    None => {
+                        return Err(refuse(format!(
+                            "`{value}` is neither what a process can be (`all`, `httpd`, `proxyd`, `workerd`) nor an endpoint, such as \
+                             `tcp://*:8002`"
+                        )));
+                    }
+                    Some(kind) if kind.takes_a_stage() => {
+                        given.once("stage")?;
+                        given.stage = Some(value);
+                    }
                     Some(_) => return Err(refuse(format!("`{value}` is not expected here"))),
-                };
-                if place.replace(value).is_some() {
-                    return Err(refuse("there is one endpoint, or one stage"));
                 }
             }
             argument => {
@@ -181,6 +205,7 @@ fn option(argument: Arg<'_>, kind: Kind) -> Result<&'static str, StartError> {
 /// Takes the value of an option of that name.
 pub(super) fn take(name: &str, parser: &mut Parser, given: &mut Given) -> Result<(), StartError> {
     let words = |error: lexopt::Error| refuse(error.to_string());
+    given.once(name)?;
     match name {
         "insecure" => {
             given.insecure = true;
@@ -337,7 +362,7 @@ mod tests {
     fn what_is_to_be_printed_is_printed_whatever_else_is_said() {
         says("--describe", &["Describe"]);
         says("--dot", &["Dot"]);
-        says("x -h --what", &["Help"]);
+        says("tcp://*:2 -h --what", &["Help"]);
         says("workerd --help", &["Help"]);
     }
 
@@ -370,7 +395,10 @@ mod tests {
         for (line, problem) in [
             ("--what", "no option `--what`"),
             ("-x", "-x"),
-            ("a b", "one endpoint"),
+            ("tcp://*:2 tcp://*:3", "the endpoint for clients is given twice"),
+            ("tcp://*:2 --listen tcp://*:3", "the endpoint for clients is given twice"),
+            ("httpd --discover beacon: --wait 1s --wait 2s", "`--wait` is given twice"),
+            ("htpd --listen tcp://*:3", "`htpd` is neither what a process can be"),
             ("--dot=x", "dot"),
             ("all x", "`x` is not expected"),
             ("--bind x", "`--bind` is for `proxyd`"),
@@ -379,7 +407,7 @@ mod tests {
             ("httpd --discover x", "does not say how to discover"),
             ("proxyd --bind x", "needs the name of the stage"),
             ("proxyd a", "needs `--bind`"),
-            ("proxyd a b --bind x", "one stage"),
+            ("proxyd a b --bind x", "there is one stage"),
             ("workerd --discover beacon:", "needs the name of the stage"),
             ("workerd a -j x --discover beacon:", "`--jobs x`: a number is expected"),
             ("httpd --discover beacon: --wait 5", "a time is expected"),

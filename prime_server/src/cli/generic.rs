@@ -7,7 +7,7 @@ use http::Method;
 use lexopt::{Arg, Parser, ValueExt};
 
 use super::arguments::{Given, front_end, proxy, refuse, take, time};
-use super::{help, print, say_where};
+use super::{help, log, print, say_where};
 use crate::StartError;
 use crate::frontend::Settings;
 use crate::pipeline::{MAX_HOPS, Own, Parts, run_process, start_front_end, start_proxy};
@@ -39,6 +39,7 @@ pub fn httpd() -> Result<(), StartError> {
     let max_hops = front.max_hops.unwrap_or(MAX_HOPS);
     let parts = Parts::of_routes(settings, &front.routes, front.entry.as_deref(), own, max_hops)?;
     let role = front_end(given, help::HTTPD_ENDPOINT)?;
+    log::to_standard_error();
     run_process(|| start_front_end(&parts, &role), say_where)
 }
 
@@ -50,6 +51,7 @@ pub fn proxyd() -> Result<(), StartError> {
     let Some(given) = parse_proxy(std::env::args_os().skip(1))? else { return print(&help::of_proxyd()) };
     let pipeline = given.pipeline.clone();
     let role = proxy(given)?;
+    log::to_standard_error();
     run_process(|| start_proxy(&role, pipeline.as_deref().unwrap_or("prime_proxyd")), say_where)
 }
 
@@ -69,7 +71,10 @@ fn parse_front(arguments: impl Iterator<Item = OsString>) -> Result<Option<(Fron
             "help" => return Ok(None),
             "listen" | "discover" | "name" | "pipeline" | "liveness" | "wait" | "drain-limit" | "curve-server-key"
             | "curve-client-key" | "insecure" => take(&name, &mut parser, &mut given)?,
-            _ => front_option(&name, &mut parser, &mut front)?,
+            _ => {
+                given.once(&name)?;
+                front_option(&name, &mut parser, &mut front)?;
+            }
         }
     }
     Ok(Some((front, given)))
@@ -136,7 +141,8 @@ fn parse_proxy(arguments: impl Iterator<Item = OsString>) -> Result<Option<Given
                 }
                 take(&name, &mut parser, &mut given)?;
             }
-            Arg::Value(stage) if given.stage.is_none() => {
+            Arg::Value(stage) => {
+                given.once("stage")?;
                 given.stage = Some(stage.string().map_err(|error| refuse(error.to_string()))?);
             }
             other => return Err(refuse(other.unexpected().to_string())),
@@ -161,7 +167,12 @@ mod tests {
         assert_eq!((front.entry.as_deref(), front.max_hops), (Some("c"), Some(3)));
         assert_eq!((given.listen.as_deref(), given.discover.len()), (Some("tcp://*:2"), 1));
         assert!(parse_front(words("--help")).unwrap().is_none());
-        for (line, problem) in [("--bind|x", "no option `--bind`"), ("--route|/a=b", "a method, a path"), ("x", "x")] {
+        for (line, problem) in [
+            ("--bind|x", "no option `--bind`"),
+            ("--route|/a=b", "a method, a path"),
+            ("--entry|a|--entry|b", "`--entry` is given twice"),
+            ("x", "x"),
+        ] {
             let error = parse_front(words(line)).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");
         }
@@ -172,7 +183,7 @@ mod tests {
         let given = parse_proxy(words("a|--bind|ipc:///x|--queue|3|--pipeline|p")).unwrap().unwrap();
         assert_eq!((given.stage.as_deref(), given.queue, given.pipeline.as_deref()), (Some("a"), Some(3), Some("p")));
         assert!(parse_proxy(words("-h")).unwrap().is_none());
-        for (line, problem) in [("a|b", "b"), ("a|--listen|x", "no option `--listen`")] {
+        for (line, problem) in [("a|b", "there is one stage"), ("a|--listen|x", "no option `--listen`")] {
             let error = parse_proxy(words(line)).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");
         }

@@ -14,7 +14,7 @@ pub(super) fn of(pipeline: &str, name: &str, endpoint: &str) -> String {
          all      the whole pipeline in this process, each stage a pool of threads\n\
          httpd    a front end: it speaks HTTP, and sends jobs to the proxies of all stages\n\
          proxyd   a proxy: it balances the jobs of one stage over its workers\n\
-         workerd  a worker: it runs one stage in N threads [default: the stage's own number]\n\
+         workerd  a worker: it runs one stage in N threads, `-j` or `--jobs` [default: the stage's own number]\n\
          \n\
          ENDPOINT for clients: tcp://*:8002; port 0 takes a free one [default: {endpoint}]\n\
          ENDPOINT of a proxy: tcp://127.0.0.1:7001 or ipc:///run/stage\n\

@@ -4,6 +4,7 @@ mod arguments;
 mod generic;
 mod help;
 mod keygen;
+mod log;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,7 +26,8 @@ impl Built {
     /// server workerd STAGE -j 2 --discover WAY                    a stage's worker, of two threads
     /// ```
     ///
-    /// It runs until SIGTERM or Ctrl-C, and says on standard error where it listens. [`Discover`](crate::Discover) has the ways. `--help`
+    /// It runs until SIGTERM or Ctrl-C, and says on standard error where it listens. The log goes there too, from `info` up or as
+    /// `RUST_LOG` says (`warn`, or `info,prime_server=debug`), unless the program has set a `tracing` subscriber before. [`Discover`](crate::Discover) has the ways. `--help`
     /// has the rest; `--describe` prints the pipeline, `--dot` prints it for Graphviz.
     ///
     /// ```no_run
@@ -45,7 +47,10 @@ impl Built {
     /// [`StartError`]: the command line is not understood, the endpoint cannot be listened on, or a stage's constructor fails.
     pub fn main(&self, endpoint: &str) -> Result<(), StartError> {
         let text = match parse(std::env::args_os().skip(1), endpoint)? {
-            Asked::Run(role) => return self.run_with(*role, say_where),
+            Asked::Run(role) => {
+                log::to_standard_error();
+                return self.run_with(*role, say_where);
+            }
             Asked::Describe => self.describe(),
             Asked::Dot => self.to_dot(),
             Asked::Help => help::of(self.name(), &program(self.name()), endpoint),

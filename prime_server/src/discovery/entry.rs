@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::place::Place;
+use crate::endpoint::PATH_BYTES;
 
 /// A stage and an endpoint to connect to, both checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +14,6 @@ pub(super) struct Entry {
     /// The host, without brackets, and the port; `None` where the endpoint is no TCP one.
     pub(super) tcp: Option<(String, u16)>,
 }
-
-/// What a Unix socket's address has room for (`sun_path`), less a byte for its end.
-const IPC_BYTES: usize = 107;
 
 /// RFC 1035, 2.3.4, in the notation with dots.
 const NAME_BYTES: usize = 253;
@@ -123,8 +121,8 @@ fn ipc(endpoint: &str, path: &str) -> Result<(), String> {
     if path.is_empty() || path == "@" {
         return Err(format!("endpoint `{endpoint}` has no path"));
     }
-    if path.len() > IPC_BYTES {
-        return Err(format!("endpoint `{endpoint}` has a path of {} bytes, and {IPC_BYTES} are possible", path.len()));
+    if path.len() > PATH_BYTES {
+        return Err(format!("endpoint `{endpoint}` has a path of {} bytes, and {PATH_BYTES} are possible", path.len()));
     }
     if path.contains(char::is_control) {
         return Err(format!("endpoint `{}` has a control character in its path", endpoint.escape_debug()));

@@ -126,6 +126,14 @@ impl Discover {
         matches!(self.0, Form::Beacon(_))
     }
 
+    /// The stages whose proxies are known beforehand; none where they are still to be found.
+    pub(crate) fn fixed_stages(&self) -> Option<impl Iterator<Item = &str>> {
+        match &self.0 {
+            Form::Fixed(entries) => Some(entries.iter().map(|entry| entry.stage.as_str())),
+            _ => None,
+        }
+    }
+
     /// The endpoints that are known beforehand.
     pub(crate) fn fixed_endpoints(&self) -> impl Iterator<Item = &str> {
         let entries: &[Entry] = match &self.0 {

@@ -1,13 +1,12 @@
 //! The seam between the front end and the sockets: sessions, limits and timers know nothing of what is behind it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use super::loans::{Lent, Loans};
-use crate::StartError;
 use crate::http1::{Limits, Piece};
 use crate::panics::log;
+use crate::{StartError, endpoint};
 
 /// Names an open connection. Never reused while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,7 +95,10 @@ impl StreamListener {
     pub(crate) fn bind(endpoint: &str, limits: &Limits) -> Result<Self, StartError> {
         let refuse =
             |problem: &str| StartError::Endpoint { endpoint: endpoint.to_owned(), problem: problem.to_owned() };
-        let address = address(endpoint).map_err(|problem| refuse(&problem))?;
+        if !endpoint.starts_with("tcp://") {
+            return Err(refuse("HTTP is served on tcp:// only: an endpoint looks like tcp://127.0.0.1:8002"));
+        }
+        let address = endpoint::tcp(endpoint).map_err(|problem| refuse(&problem))?;
         let context = zmq::Context::new();
         let open = || -> zmq::Result<zmq::Socket> {
             let mut socket = context.socket(zmq::STREAM)?;
@@ -110,7 +112,7 @@ impl StreamListener {
         };
         let system = |source: zmq::Error| StartError::System { doing: "open a ZeroMQ socket", source: source.into() };
         let socket = open().map_err(system)?;
-        socket.bind(&address).map_err(|error| refuse(&remedy(error)))?;
+        socket.bind(&address).map_err(|error| refuse(&endpoint::remedy(error)))?;
         let bound = socket.get_last_endpoint().map_err(system)?.unwrap_or_else(|_| endpoint.to_owned());
         let endpoint = bound.trim_end_matches('\0').to_owned();
         Ok(Self {
@@ -148,32 +150,6 @@ fn uninterrupted<T>(mut call: impl FnMut() -> zmq::Result<T>) -> zmq::Result<T> 
             Err(zmq::Error::EINTR) => {}
             result => return result,
         }
-    }
-}
-
-/// An endpoint as libzmq is to read it. It would take port 99999 for 34463, and what follows a `;` for another address.
-fn address(endpoint: &str) -> Result<String, String> {
-    let like = "an endpoint looks like tcp://127.0.0.1:8002, tcp://[::1]:8002 or tcp://*:8002";
-    let address = endpoint.strip_prefix("tcp://").ok_or(format!("HTTP is served on tcp:// only; {like}"))?;
-    let (host, port) = address.rsplit_once(':').ok_or(format!("the port is missing; {like}"))?;
-    if port != "*" && (port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err(format!("the port is no number up to 65535; {like}"));
-    }
-    let host = if host == "localhost" { "127.0.0.1" } else { host };
-    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let known = host == "*"
-        || host.parse::<Ipv4Addr>().is_ok()
-        || in_brackets.is_some_and(|host| host.split('%').next().is_some_and(|it| it.parse::<Ipv6Addr>().is_ok()));
-    if known { Ok(format!("tcp://{host}:{port}")) } else { Err(format!("`{host}` is no address; {like}")) }
-}
-
-/// Why an address cannot be had, and what can be done about it.
-fn remedy(error: zmq::Error) -> String {
-    match error {
-        zmq::Error::EADDRINUSE => "another socket listens there; end that process or take another port".to_owned(),
-        zmq::Error::EADDRNOTAVAIL => "no network interface of this machine has that address".to_owned(),
-        zmq::Error::EACCES => "ports below 1024 need the privilege CAP_NET_BIND_SERVICE; take a higher one".to_owned(),
-        error => error.to_string(),
     }
 }
 

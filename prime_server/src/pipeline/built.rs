@@ -109,7 +109,8 @@ impl Built {
     }
 
     /// Runs one request through the door and the stages, on the caller's thread, each stage made for it. For tests: no thread
-    /// is started, nothing times out, and a panic of a stage is the caller's.
+    /// is started, nothing times out, and a panic of a stage is the caller's. Messages are encoded between stages, as between
+    /// processes: what would be lost there is lost here, and what cannot be read is a 500 and an error in the log.
     ///
     /// # Errors
     /// [`StartError`], if a stage's constructor fails.

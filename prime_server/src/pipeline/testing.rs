@@ -60,25 +60,31 @@ pub(super) fn run(built: &Built, entry: StageId, request: Request) -> Result<Res
     Ok(failed())
 }
 
+/// As it would be behind a process's border.
+fn sent(payload: Payload) -> Option<Payload> {
+    let frame = payload.into_wire().inspect_err(|error| tracing::error!(%error, "a message could not be written"));
+    frame.ok().map(Payload::from_wire)
+}
+
 /// The jobs that a step makes, the first first. Nothing where it cannot be taken.
 fn follow(step: Step, stage: StageId, mut context: Context, max_parts: usize) -> Option<Vec<Waiting>> {
     match step {
-        Step::Send { payload, .. } => Some(vec![Waiting { stage, context, payload }]),
+        Step::Send { payload, .. } => Some(vec![Waiting { stage, context, payload: sent(payload)? }]),
         Step::Split { parts, .. } => {
             if parts.is_empty() || parts.len() > max_parts {
                 return None;
             }
             let fork = Fork::new(context.part.take(), stage, context.hops, parts);
             let parts = std::iter::from_fn(|| fork.next_part());
-            Some(
-                parts
-                    .map(|(part, payload)| Waiting { stage, context: context.of_part(part, &fork), payload })
-                    .collect(),
-            )
+            let waiting = |(part, payload)| {
+                let context = context.of_part(part, &fork);
+                Some(Waiting { stage, context, payload: sent(payload)? })
+            };
+            parts.map(waiting).collect()
         }
         Step::Join { part, gather, .. } => {
             let place = context.part.take()?;
-            let Some(whole) = place.join(part, context.hops) else { return Some(Vec::new()) };
+            let Some(whole) = place.join(sent(part)?, context.hops) else { return Some(Vec::new()) };
             let payload = gather(whole.parts).ok()?;
             Some(vec![Waiting { stage, context: context.of_whole(whole.outer, whole.hops), payload }])
         }

@@ -443,11 +443,14 @@ fn what_cannot_work_stops_the_start_with_what_would() {
     use prime_server::{Links, ProxyRole, Role, WorkerRole};
     let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| "x")).workers(1).build().unwrap();
     let links = || Links::new("fixed:first=ipc://@nobody".parse().unwrap());
+    let elsewhere = || Links::new("fixed:frist=ipc://@nobody,other=ipc://@nobody".parse().unwrap());
     let proxy = |stage: &str, endpoint: &str| Role::Proxy(ProxyRole::new(stage, endpoint));
     for (role, problem) in [
         (proxy("frist", "ipc://@x"), "it has first"),
         (proxy("first", "udp://x"), "`ipc://PATH`"),
-        (proxy("first", "ipc:///no/such/folder/x"), "No such file"),
+        (proxy("first", "ipc:///no/such/folder/x"), "no folder /no/such/folder"),
+        (proxy("first", "tcp://127.0.0.1:99999"), "up to 65535"),
+        (Role::Worker(WorkerRole::new("first", elsewhere())), "only of `frist`, `other`: add `first=ENDPOINT`"),
         (proxy("first", "tcp://*:0"), "--insecure"),
         (Role::Worker(WorkerRole::new("frist", links())), "it has first"),
         (Role::Worker(WorkerRole::new("first", links()).threads(0)), "0 threads"),
@@ -456,4 +459,20 @@ fn what_cannot_work_stops_the_start_with_what_would() {
         let error = pipeline.start_as(role).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}");
     }
+}
+
+#[test]
+fn a_proxys_socket_is_gone_from_the_file_system_when_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("first");
+    let endpoint = format!("ipc://{}", path.display());
+    let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| "x")).workers(1).build().unwrap();
+    let start =
+        || pipeline.start_as(prime_server::Role::Proxy(prime_server::ProxyRole::new("first", endpoint.clone())));
+    let proxy = start().unwrap();
+    assert!(path.exists());
+    assert!(start().unwrap_err().to_string().contains("another process listens there"));
+    proxy.stop();
+    assert!(!path.exists());
+    start().unwrap().stop();
 }

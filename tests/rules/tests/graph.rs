@@ -338,3 +338,69 @@ fn a_graph_describes_itself() {
         assert!(dot.lines().any(|there| there == line), "{line} in\n{dot}");
     }
 }
+
+/// What postcard writes does not say which of the two it is.
+#[derive(Message, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Either {
+    Number(u64),
+    Word(String),
+}
+
+#[derive(Message, Serialize, Deserialize)]
+struct Kept {
+    number: u64,
+    #[serde(skip)]
+    skipped: u64,
+}
+
+#[stage(workers = 1)]
+fn either(request: Request) -> Either {
+    if request.head().path() == "/" { Either::Word(String::new()) } else { Either::Number(1) }
+}
+
+#[stage(workers = 1)]
+fn which(either: Either) -> String {
+    match either {
+        Either::Number(number) => number.to_string(),
+        Either::Word(word) => word,
+    }
+}
+
+#[stage(workers = 1)]
+fn keep(_: Request) -> Kept {
+    Kept { number: 1, skipped: 2 }
+}
+
+#[stage(workers = 1)]
+fn kept(Kept { number, skipped }: Kept) -> String {
+    format!("{number} {skipped}")
+}
+
+#[stage(workers = 1)]
+fn keep_parts(_: Request) -> Split<Kept> {
+    (1..=2).map(|number| Kept { number, skipped: 2 }).collect()
+}
+
+#[stage(workers = 1)]
+fn keep_part(mut kept: Kept) -> Kept {
+    (kept.number, kept.skipped) = (kept.number + kept.skipped, 5);
+    kept
+}
+
+#[stage(workers = 1)]
+fn kept_parts(parts: Join<Kept>) -> String {
+    parts.iter().map(|kept| format!("{} {}", kept.number, kept.skipped)).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_test_loses_of_a_message_what_processes_would() {
+    let pipeline = Pipeline::new("p").stage::<either>().stage::<which>().build().unwrap();
+    assert_eq!(pipeline.test(Request::get("/")).unwrap().status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let error = Either::decode(Either::Number(1).encode().unwrap()).err().unwrap().to_string();
+    assert!(error.contains("`#[message(json)]`"), "{error}");
+    let pipeline = Pipeline::new("p").stage::<keep>().stage::<kept>().build().unwrap();
+    assert_eq!(pipeline.test(Request::get("/")).unwrap().body().as_bytes(), b"1 0");
+    let pipeline = Pipeline::new("p").stage::<keep_parts>().split::<keep_part>().join::<kept_parts>().build().unwrap();
+    assert_eq!(pipeline.test(Request::get("/")).unwrap().body().as_bytes(), b"1 0, 2 0");
+}

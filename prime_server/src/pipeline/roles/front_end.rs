@@ -117,6 +117,10 @@ struct Split {
 
 pub(crate) fn start(parts: &Parts, role: &FrontEndRole) -> Result<Process, StartError> {
     let place = format!("front end of pipeline `{}`", parts.name);
+    // Part of a pipeline may be what is wanted.
+    if let Some(problem) = role.links.unreachable(parts.stages.iter().map(|(stage, _)| stage.as_str())) {
+        log(|| tracing::warn!(problem, "requests that need that stage are answered 503"));
+    }
     let options = role.links.options(&place)?;
     let limits = &parts.settings.limits;
     limits.check_descriptors().map_err(|problem| StartError::Option { place, problem })?;

@@ -149,6 +149,18 @@ impl Links {
         self
     }
 
+    /// What is wrong with ways that can never lead to a proxy of each of these stages.
+    fn unreachable<'a>(&self, stages: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        let fixed = self.discover.iter().map(Discover::fixed_stages).collect::<Option<Vec<_>>>()?;
+        let fixed: BTreeSet<&str> = fixed.into_iter().flatten().collect();
+        let missing = stages.into_iter().find(|stage| !fixed.contains(stage))?;
+        let named: Vec<String> = fixed.iter().map(|stage| format!("`{stage}`")).collect();
+        Some(format!(
+            "`discover` names no proxy of stage `{missing}`, only of {}: add `{missing}=ENDPOINT`",
+            named.join(", ")
+        ))
+    }
+
     fn options(&self, place: &str) -> Result<Options, StartError> {
         self.common.options(place, self.common.security.connects(&self.discover)?)
     }

@@ -73,6 +73,9 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     if threads == 0 {
         return Err(refuse("it has 0 threads, so that no job would ever run".to_owned()));
     }
+    if let Some(problem) = role.links.unreachable([role.stage.as_str()]) {
+        return Err(refuse(problem));
+    }
     let options = role.links.options(&place)?;
     let (stage, id) = (&built.stages[at], StageId(at as u16));
     let (post, notes) = mailbox().map_err(|error| system("make an eventfd", error))?;

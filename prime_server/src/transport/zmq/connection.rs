@@ -13,6 +13,8 @@ pub(super) struct Connection {
     monitor: zmq::Socket,
     outbox: Outbox,
     linked: bool,
+    /// ZMTP's own handshake has failed.
+    broken: bool,
     /// The proxy has said BYE.
     leaves: bool,
     /// When something was heard last, or the connection came about.
@@ -39,6 +41,13 @@ pub(super) enum Closing {
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How libzmq says that peers do not understand each other, or one does not let the other in.
+const BROKEN: [zmq::SocketEvent; 3] = [
+    zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
+    zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
+    zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
+];
+
 /// Makes the monitors' names unique.
 static MONITORS: AtomicU64 = AtomicU64::new(0);
 
@@ -52,8 +61,8 @@ impl Connection {
         socket.set_connect_timeout(i32::try_from(options.liveness.as_millis()).unwrap_or(i32::MAX))?;
         options.secured.connect(&socket)?;
         let name = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
-        let events = [zmq::SocketEvent::CONNECTED, zmq::SocketEvent::DISCONNECTED];
-        socket.monitor(&name, events.iter().map(|event| i32::from(event.to_raw())).sum())?;
+        let events = [zmq::SocketEvent::CONNECTED, zmq::SocketEvent::DISCONNECTED].into_iter().chain(BROKEN);
+        socket.monitor(&name, events.map(|event| i32::from(event.to_raw())).sum())?;
         let monitor = context.socket(zmq::PAIR)?;
         monitor.set_linger(0)?;
         monitor.connect(&name)?;
@@ -64,6 +73,7 @@ impl Connection {
             monitor,
             outbox,
             linked: false,
+            broken: false,
             leaves: false,
             heard: None,
             sent: now,
@@ -85,6 +95,17 @@ impl Connection {
     /// Whether it has said that it is about to go.
     pub(super) fn leaves(&self) -> bool {
         self.leaves
+    }
+
+    /// Why it is not linked yet, for people.
+    pub(super) fn trouble(&self) -> &'static str {
+        match (self.heard, self.broken) {
+            (_, true) => {
+                "the handshake fails: is it a proxy of this protocol, are both to have CURVE keys, and are these the right ones?"
+            }
+            (Some(_), false) => "somebody listens there, and does not answer as a proxy does",
+            (None, false) => "nobody listens there",
+        }
     }
 
     pub(super) fn push(&mut self, command: &Command<'_>) {
@@ -151,6 +172,7 @@ impl Connection {
             let event = frame.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
             let connected = event == Some(zmq::SocketEvent::CONNECTED.to_raw());
             closed |= event == Some(zmq::SocketEvent::DISCONNECTED.to_raw());
+            self.broken |= BROKEN.iter().any(|broken| event == Some(broken.to_raw()));
             if connected && self.heard.is_none() {
                 self.heard = Some(now);
             }

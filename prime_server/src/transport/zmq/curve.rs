@@ -64,9 +64,9 @@ fn answer(request: &[Vec<u8>], allowed: &mut Allowed) -> Vec<Vec<u8>> {
             if allowed.contains(key) {
                 "200"
             } else {
-                let address = String::from_utf8_lossy(address);
+                let (address, key) = (String::from_utf8_lossy(address), zmq::z85_encode(key).unwrap_or_default());
                 log(
-                    || tracing::warn!(%address, "a client is not let in: its public key is not in the file of those that may connect"),
+                    || tracing::warn!(%address, key, "a client is not let in: its public key is not in the file of those that may connect"),
                 );
                 "400"
             }

@@ -69,6 +69,10 @@ struct Target {
     refusal: Option<String>,
     /// The pause before the next attempt, if this one comes to nothing.
     pause: Duration,
+    /// What the last attempt came to, for people.
+    trouble: Option<&'static str>,
+    /// When that is said, if it is not linked by then.
+    remind: Instant,
 }
 
 enum State {
@@ -84,6 +88,10 @@ enum State {
 
 /// The pause after a refusal, or after a proxy of another stage was found: somebody must do something about it first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a proxy is awaited without a word, and with one.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two words about a proxy that is not connected to.
 const UNWANTED_PAUSE: Duration = Duration::from_secs(60);
@@ -104,7 +112,16 @@ impl Links {
             if !self.targets.iter().any(|target| target.place == *place) {
                 let (place, stage) = (place.clone(), place.stage.clone());
                 let state = State::Pausing { until: now };
-                self.targets.push(Target { place, stage, wanted: true, state, refusal: None, pause: Duration::ZERO });
+                self.targets.push(Target {
+                    place,
+                    stage,
+                    wanted: true,
+                    state,
+                    refusal: None,
+                    pause: Duration::ZERO,
+                    trouble: None,
+                    remind: now + PATIENCE,
+                });
             }
         }
         self.forget_unwanted();
@@ -153,6 +170,7 @@ impl Links {
             {
                 target.close(closing, now, events);
             }
+            target.remind(now);
         }
         self.forget_unwanted();
         self.open_due(now);
@@ -173,7 +191,8 @@ impl Links {
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = |target: &Target| match &target.state {
             State::Pausing { until } => Some(*until),
-            State::Open { connection, .. } => connection.next_due(),
+            State::Open { connection, .. } if connection.is_linked() => connection.next_due(),
+            State::Open { connection, .. } => connection.next_due().into_iter().chain([target.remind]).min(),
         };
         self.targets.iter().filter_map(due).min()
     }
@@ -270,7 +289,9 @@ impl Target {
             if self.stage.is_none() {
                 return self.learnt(stage, now, identity);
             }
-            (self.pause, self.refusal) = (Duration::ZERO, None);
+            (self.pause, self.refusal, self.trouble) = (Duration::ZERO, None, None);
+            let endpoint = &self.place.endpoint;
+            log(|| tracing::info!(stage, endpoint, "linked to a proxy"));
             // Before what came with it.
             let at = events.iter().position(|(of, _)| *of == id).unwrap_or(events.len());
             events.insert(at, (id, Event::Linked { stage }));
@@ -282,6 +303,18 @@ impl Target {
                 false
             }
         }
+    }
+
+    /// Says that there is still no proxy there, after a while and now and then.
+    fn remind(&mut self, now: Instant) {
+        let State::Open { connection, .. } = &self.state else { return };
+        if connection.is_linked() || now < self.remind {
+            return;
+        }
+        let (stage, endpoint) = (self.stage.as_deref().unwrap_or("any stage"), &self.place.endpoint);
+        let why = self.trouble.unwrap_or_else(|| connection.trouble());
+        log(|| tracing::warn!(stage, endpoint, why, "there is no proxy yet"));
+        self.remind = now + LONG_PATIENCE;
     }
 
     /// An inquiry has been answered.
@@ -296,6 +329,11 @@ impl Target {
         let endpoint = &self.place.endpoint;
         let State::Open { id, connection } = &self.state else { return };
         let (id, linked, leaves) = (*id, connection.is_linked(), connection.leaves());
+        if linked {
+            self.remind = now + PATIENCE;
+        } else {
+            self.trouble = Some(connection.trouble());
+        }
         let pause = match &closing {
             Closing::Refused(why) => {
                 log(|| tracing::error!(endpoint, why, "a proxy refuses this process"));

@@ -426,7 +426,7 @@ impl Desk {
                 }
                 self.stages[stage].waiting.pop_front();
                 if there {
-                    self.answer(key, unavailable(NO_WORKER));
+                    self.answer(key, unavailable(NO_PROXY));
                 }
             }
         }
@@ -441,6 +441,7 @@ impl Desk {
 
 const NO_STAGE: &str = "a stage names another that no pipeline has";
 const NO_WORKER: &str = "the stage has no worker\n";
+const NO_PROXY: &str = "the stage has no proxy\n";
 
 /// A job's number on the wire.
 fn number(key: usize, generation: u32) -> u64 {

@@ -1,3 +1,6 @@
+use std::io::Write;
+use std::net::TcpListener;
+
 use super::*;
 use crate::transport::zmq::stand_in::{LIVENESS, StandIn, until, welcome};
 use crate::transport::zmq::wire::{Status, decode};
@@ -232,4 +235,41 @@ fn what_is_elsewhere_is_not_connected_to_without_a_word() {
     scene.turn();
     assert_eq!(scene.links.next_due(), Some(scene.now + UNWANTED_PAUSE));
     assert_eq!(scene.links.next, 1, "there was no other attempt");
+}
+
+#[test]
+fn that_there_is_no_proxy_is_said_after_a_while_and_why() {
+    let mut scene = Scene::linked();
+    let said = |scene: &mut Scene, endpoint: String, trouble: &str| {
+        scene.find(&[(Some("a"), endpoint)]);
+        scene.links.targets.retain(|target| target.wanted);
+        let due = scene.now + PATIENCE;
+        until("the trouble is known", || {
+            scene.turn();
+            let target = &scene.links.targets[0];
+            let State::Open { connection, .. } = &target.state else {
+                scene.now = scene.links.next_due().unwrap();
+                return None;
+            };
+            target.trouble.unwrap_or_else(|| connection.trouble()).contains(trouble).then_some(())
+        });
+        assert!(scene.links.next_due().unwrap() <= due);
+        scene.now = due;
+        until("it is said", || {
+            scene.turn();
+            scene.now += Duration::from_millis(1);
+            (scene.links.targets[0].remind >= due + LONG_PATIENCE).then_some(())
+        });
+    };
+    said(&mut scene, "ipc://@prime-nobody-has-this-name".to_owned(), "nobody listens");
+    let silent = StandIn::new();
+    said(&mut scene, silent.endpoint().to_owned(), "does not answer as a proxy");
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in other.incoming().take(20).flatten() {
+            let _ = (&client).write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    said(&mut scene, format!("tcp://{address}"), "the handshake fails");
 }

@@ -10,8 +10,9 @@ mod job;
 #[cfg(any(test, fuzzing))]
 pub(super) mod node;
 
+use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use self::closings::Closings;
@@ -22,8 +23,8 @@ use super::curve::Doorkeeper;
 use super::outbox::Sent;
 use super::wire::{Command, PeerId};
 use super::{BATCH, Options};
-use crate::StartError;
 use crate::mailbox::Mailbox;
+use crate::{StartError, endpoint};
 
 /// Longer than a turn takes that was not held up.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -43,6 +44,8 @@ pub(crate) struct Proxy {
     mailbox: Mailbox<Order>,
     desk: Desk,
     endpoint: String,
+    /// Of an ipc socket in the file system.
+    path: Option<PathBuf>,
     drain_limit: Duration,
     draining: Option<Instant>,
     stopped: bool,
@@ -71,22 +74,26 @@ impl Proxy {
         gauges: Gauges,
     ) -> Result<Self, StartError> {
         let refuse = |problem: String| StartError::Endpoint { endpoint: endpoint.to_owned(), problem };
-        if is_taken(endpoint) {
-            return Err(refuse("another process listens there".to_owned()));
-        }
+        let path = endpoint.strip_prefix("ipc://").filter(|path| !path.starts_with('@')).map(PathBuf::from);
+        let address = match (&path, endpoint.starts_with("tcp://")) {
+            (Some(path), _) => endpoint::path(path).map(|()| endpoint.to_owned()),
+            (None, true) => endpoint::tcp(endpoint),
+            (None, false) => Ok(endpoint.to_owned()),
+        };
+        let address = address.map_err(refuse)?;
         let context = zmq::Context::new();
         let open = || -> zmq::Result<(zmq::Socket, Closings, Option<Doorkeeper>)> {
             let socket = context.socket(zmq::ROUTER)?;
-            super::set_up(&socket, endpoint)?;
+            super::set_up(&socket, &address)?;
             socket.set_router_mandatory(true)?;
             let doorkeeper = options.secured.bind(&context, &socket)?;
             let closings = Closings::of(&context, &socket)?;
-            socket.bind(endpoint)?;
+            socket.bind(&address)?;
             Ok((socket, closings, doorkeeper))
         };
-        let (socket, closings, doorkeeper) = open().map_err(|error| refuse(error.to_string()))?;
+        let (socket, closings, doorkeeper) = open().map_err(|error| refuse(endpoint::remedy(error)))?;
         let bound = socket.get_last_endpoint().ok().and_then(Result::ok);
-        let endpoint = bound.unwrap_or_else(|| endpoint.to_owned());
+        let endpoint = bound.unwrap_or(address);
         let desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms, gauges);
         Ok(Self {
             socket,
@@ -94,6 +101,7 @@ impl Proxy {
             mailbox,
             desk,
             endpoint,
+            path,
             drain_limit,
             draining: None,
             stopped: false,
@@ -121,6 +129,10 @@ impl Proxy {
         }
         // What was sent last is to arrive.
         let _ = self.socket.set_linger(super::LAST_WORDS);
+        // As long as it is ours: whoever starts next finds it taken, and takes nobody's place.
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -183,10 +195,4 @@ impl Proxy {
         }
         self.mailbox.disarm(rung);
     }
-}
-
-/// Whether some process listens on an ipc endpoint: ZeroMQ would take its place without a word.
-fn is_taken(endpoint: &str) -> bool {
-    let path = endpoint.strip_prefix("ipc://").filter(|path| !path.starts_with('@'));
-    path.is_some_and(|path| UnixStream::connect(path).is_ok())
 }

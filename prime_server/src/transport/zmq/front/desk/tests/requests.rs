@@ -168,7 +168,7 @@ fn a_stage_that_nobody_has_heard_of_is_waited_for_like_any_other() {
     scene.link(Q, "another", 1, false);
     assert_eq!(scene.sent_one(Q).hops, 1);
     scene.now += STEP;
-    assert_eq!(scene.told(), [(2, Told::Whole(503, "the stage has no worker\n".to_owned()))]);
+    assert_eq!(scene.told(), [(2, Told::Whole(503, "the stage has no proxy\n".to_owned()))]);
 }
 
 /// Each is kept for ever, and has a line in the metrics.
