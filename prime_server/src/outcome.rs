@@ -34,7 +34,7 @@ impl<M> Flow<M> {
 }
 
 /// What a stage may return when another stage follows that takes `In`: an `In`, a `Result<In, E>` whose error answers, or
-/// a [`Flow<In>`](Flow).
+/// a [`Flow<In>`](Flow), or a `Result` of that.
 ///
 /// An error's status is its own: `(StatusCode, T)`, an extractor's error, or what your `IntoResponse` says; [`ErrorResponse`] is
 /// any of them. One that would be a success, such as a bare text, is answered 500 instead; an early success is a
@@ -65,7 +65,7 @@ impl<M> Flow<M> {
     message = "`{Self}` cannot feed a stage that takes `{In}`",
     label = "this stage takes `{In}`, and is fed `{Self}`",
     note = "the first stage of a pipeline is fed `Request`, each other one what the stage before it returns",
-    note = "what feeds this stage is `{In}`, a `Result` of it whose error answers, or a `Flow` of it",
+    note = "what feeds this stage is `{In}` or a `Flow` of it, or a `Result` of one of these whose error answers",
     note = "the stage after one that returns a `Split` is added with `.split::<S>()`, and one that `#[derive(Routes)]` leads to with `.node::<S>()`"
 )]
 pub trait Feeds<In: Message> {
@@ -97,6 +97,18 @@ impl<M: Message> Feeds<M> for Result<M, ErrorResponse> {
 impl<M: Message> Feeds<M> for Flow<M> {
     fn feed(self) -> Flow<M> {
         self
+    }
+}
+
+impl<M: Message, E: IntoResponse> Feeds<M> for Result<Flow<M>, E> {
+    fn feed(self) -> Flow<M> {
+        self.unwrap_or_else(|error| Flow::Answer(as_error(error)))
+    }
+}
+
+impl<M: Message> Feeds<M> for Result<Flow<M>, ErrorResponse> {
+    fn feed(self) -> Flow<M> {
+        self.map_err(ErrorResponse::into_inner).feed()
     }
 }
 
@@ -184,11 +196,11 @@ fn as_error<E: IntoResponse>(error: E) -> Response {
 }
 
 /// What a stage may return when its parts go to a stage that takes `In`, by [`.split`](crate::Pipeline::split): a
-/// [`Split<In>`](Split), a `Result` of one whose error answers, or a [`Flow`] of one.
+/// [`Split<In>`](Split) or a [`Flow`] of one, or a `Result` of one of these whose error answers.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no `Split`, and this stage takes its parts",
     label = "this stage takes `{In}`, and the stage before it returns `{Self}`",
-    note = "what is split for this stage is a `Split<{In}>`, a `Result` of it whose error answers, or a `Flow` of it"
+    note = "what is split for this stage is a `Split<{In}>` or a `Flow` of it, or a `Result` of one of these whose error answers"
 )]
 pub trait Splits<In: Message> {
     /// Sorts the value: split or answer.
@@ -216,6 +228,18 @@ impl<M: Message> Splits<M> for Result<Split<M>, ErrorResponse> {
 impl<M: Message> Splits<M> for Flow<Split<M>> {
     fn split(self) -> Flow<Split<M>> {
         self
+    }
+}
+
+impl<M: Message, E: IntoResponse> Splits<M> for Result<Flow<Split<M>>, E> {
+    fn split(self) -> Flow<Split<M>> {
+        self.unwrap_or_else(|error| Flow::Answer(as_error(error)))
+    }
+}
+
+impl<M: Message> Splits<M> for Result<Flow<Split<M>>, ErrorResponse> {
+    fn split(self) -> Flow<Split<M>> {
+        self.map_err(ErrorResponse::into_inner).split()
     }
 }
 

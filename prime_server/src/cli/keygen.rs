@@ -57,5 +57,11 @@ fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
 }
 
 fn failed(file: &str, error: io::Error) -> StartError {
-    StartError::Security { problem: format!("{file} cannot be written: {error}") }
+    let problem = match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            "it is there, and keys are not overwritten; take another name or move it away".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    StartError::Security { problem: format!("{file} cannot be written: {problem}") }
 }

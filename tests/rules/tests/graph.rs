@@ -57,6 +57,47 @@ fn early(request: Request) -> Flow<ToDouble> {
     if request.head().path() == "/" { Flow::answer("early") } else { Flow::Forward(parse(request)) }
 }
 
+#[stage(workers = 1)]
+fn checked_early(request: Request) -> Result<Flow<Number>, (StatusCode, &'static str)> {
+    match request.head().path() {
+        "/" => Ok(Flow::answer("early")),
+        path => path[1..].parse().map(|n| Flow::Forward(Number(n))).map_err(|_| (StatusCode::BAD_REQUEST, "a number")),
+    }
+}
+
+#[stage(workers = 1)]
+fn split_early(request: Request) -> Result<Flow<Split<Number>>, prime_server::ErrorResponse> {
+    match request.head().path() {
+        "/" => Ok(Flow::answer("early")),
+        path => {
+            let parts: u64 = path[1..].parse().map_err(|_| (StatusCode::BAD_REQUEST, "a number"))?;
+            Ok(Flow::Forward((0..parts).map(Number).collect()))
+        }
+    }
+}
+
+#[stage(workers = 1)]
+fn same(number: Number) -> Number {
+    number
+}
+
+#[stage(workers = 1)]
+fn sum(parts: Join<Number>) -> String {
+    parts.iter().map(|Number(n)| n).sum::<u64>().to_string()
+}
+
+#[test]
+fn a_result_may_hold_a_flow() {
+    let pipeline = Pipeline::new("p").stage::<checked_early>().stage::<double>().build().unwrap();
+    let split = Pipeline::new("p").stage::<split_early>().split::<same>().join::<sum>().build().unwrap();
+    for (pipeline, whole) in [(pipeline, "8"), (split, "6")] {
+        let ask = |path: &str| pipeline.test(Request::get(path)).unwrap();
+        assert_eq!((ask("/").status(), ask("/").body().as_bytes()), (StatusCode::OK, b"early".as_slice()));
+        assert_eq!(ask("/x").status(), StatusCode::BAD_REQUEST);
+        assert_eq!(ask("/4").body().as_bytes(), whole.as_bytes());
+    }
+}
+
 #[test]
 fn routes_may_be_in_a_result_or_a_flow() {
     let pipeline = Pipeline::new("p").stage::<checked>().node::<double>().build().unwrap();
