@@ -218,6 +218,9 @@ pub(super) fn take(name: &str, parser: &mut Parser, given: &mut Given) -> Result
         _ => {}
     }
     let value = parser.value().and_then(ValueExt::string).map_err(words)?;
+    if value.is_empty() {
+        return Err(refuse(format!("`--{name}` is empty")));
+    }
     let wrong = |what: &str| refuse(format!("`--{name} {value}`: {what}"));
     let time = || time(&value).ok_or_else(|| wrong("a time is expected, such as 1s or 250ms"));
     let count = || value.parse().map_err(|_| wrong("a number is expected"));
@@ -415,6 +418,7 @@ mod tests {
             ("httpd --discover beacon: --wait 1h", "a time is expected"),
             ("proxyd a --bind x --idempotent yes", "`true` or `false`"),
             ("httpd --wait", "wait"),
+            ("httpd --discover beacon: --name=", "`--name` is empty"),
         ] {
             let error = parsed(line).expect_err(line);
             assert!(error.contains(problem) && error.contains("--help"), "`{line}`: {error}");

@@ -86,6 +86,9 @@ fn front_option(name: &str, parser: &mut Parser, front: &mut Front) -> Result<()
         return Err(refuse(format!("there is no option `--{name}`")));
     }
     let value = parser.value().and_then(ValueExt::string).map_err(|error| refuse(error.to_string()))?;
+    if value.is_empty() {
+        return Err(refuse(format!("`--{name}` is empty")));
+    }
     let wrong = |what: &str| refuse(format!("`--{name} {value}`: {what}"));
     match name {
         "entry" => front.entry = Some(value),

@@ -24,7 +24,7 @@ pub(crate) const MAX_HOPS: u32 = 64;
 pub(super) const MAX_PARTS: usize = 4096;
 
 /// The most workers of all stages together. Somewhat above, the threads' stacks use up what a process may map.
-const MAX_WORKERS: usize = 8192;
+pub(super) const MAX_WORKERS: usize = 8192;
 
 /// The most stages: a job keeps track of those that it has passed in the bits of a word.
 const MAX_STAGES: usize = 64;

@@ -106,6 +106,11 @@ impl Security {
     /// What a proxy at that endpoint has to do.
     pub(crate) fn binds(&self, endpoint: &str) -> Result<Secured, StartError> {
         let Some(server) = &self.server_key else {
+            if self.allow.is_some() {
+                return Err(refuse(
+                    "a proxy that is told whom it lets in (`--curve-allow FILE`) needs the proxies' key pair: `--curve-server-key FILE`",
+                ));
+            }
             if self.insecure || is_local(endpoint) {
                 return Ok(Secured::Open { insecure: self.insecure });
             }
@@ -184,6 +189,11 @@ mod tests {
     fn says<T: std::fmt::Debug>(result: Result<T, StartError>, words: &str) {
         let error = result.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_that_is_told_whom_it_lets_in_needs_a_key() {
+        says(Security::new().allow("allowed").binds("ipc:///run/x"), "needs the proxies' key pair");
     }
 
     #[test]

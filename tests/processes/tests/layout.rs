@@ -454,6 +454,8 @@ fn what_cannot_work_stops_the_start_with_what_would() {
         (proxy("first", "tcp://*:0"), "--insecure"),
         (Role::Worker(WorkerRole::new("frist", links())), "it has first"),
         (Role::Worker(WorkerRole::new("first", links()).threads(0)), "0 threads"),
+        (Role::Worker(WorkerRole::new("first", links()).threads(usize::MAX)), "8192 are the most"),
+        (Role::Proxy(ProxyRole::new("first", "ipc://@x").timeout(Duration::ZERO)), "answered 504"),
         (Role::Worker(WorkerRole::new("first", links().liveness(Duration::ZERO))), "20 ms"),
     ] {
         let error = pipeline.start_as(role).unwrap_err().to_string();
@@ -475,4 +477,26 @@ fn a_proxys_socket_is_gone_from_the_file_system_when_it_ends() {
     proxy.stop();
     assert!(!path.exists());
     start().unwrap().stop();
+}
+
+#[test]
+fn times_without_end_are_as_good_as_none() {
+    use prime_server::{FrontEndRole, Links, ProxyRole, Role, WorkerRole};
+    let pipeline = Pipeline::new("p").stage_from(first(|_: Request, _: &Context| "x")).workers(1).build().unwrap();
+    let endpoint = processes::endpoint("forever");
+    let all = Duration::MAX;
+    let proxy = ProxyRole::new("first", endpoint.clone()).timeout(all).wait(all).liveness(all).drain_limit(all);
+    let proxy = pipeline.start_as(Role::Proxy(proxy)).unwrap();
+    let links = Links::new(format!("fixed:first={endpoint}").parse().unwrap());
+    let links = links.wait(all).liveness(all).drain_limit(all).ahead(all);
+    let front_end = FrontEndRole::new("tcp://127.0.0.1:0", links.clone());
+    let front_end = pipeline.start_as(Role::FrontEnd(front_end)).unwrap();
+    let address = front_end.endpoint().unwrap().strip_prefix("tcp://").unwrap().parse().unwrap();
+    let mut client = Client::connect(address);
+    client.send_get("/");
+    let worker = pipeline.start_as(Role::Worker(WorkerRole::new("first", links).threads(1))).unwrap();
+    assert_eq!(client.read().text(), "x");
+    for process in [front_end, worker, proxy] {
+        process.stop();
+    }
 }

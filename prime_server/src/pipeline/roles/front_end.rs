@@ -154,7 +154,7 @@ pub(crate) fn start(parts: &Parts, role: &FrontEndRole) -> Result<Process, Start
     let desk = FrontDesk::new(terms, &stages, loopback.clone(), post.clone(), metrics.malformed.clone());
     let transport: Arc<dyn Transport> = Arc::new(Remote::new(post.clone(), desk.gauges()));
     let mut settings = parts.settings.clone();
-    settings.drain_limit = role.links.common.drain_limit.unwrap_or(settings.drain_limit);
+    settings.drain_limit = role.links.common.drain_limit(settings.drain_limit);
     let front_end = FrontEnd::new(settings, Arc::clone(&parts.door), Some(listener), transport, inbox, metrics);
     let front = Front::new(Connected::new(zmq::Context::new(), options, identity), orders, desk);
 

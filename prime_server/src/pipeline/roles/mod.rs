@@ -22,6 +22,7 @@ pub(crate) use self::proxy::start as start_proxy;
 pub use self::worker::WorkerRole;
 use super::built::Built;
 use super::running::{PATIENCE, system};
+use crate::context::FOREVER;
 use crate::discovery::{Place, Watch};
 use crate::lifecycle::Caught;
 use crate::security::Secured;
@@ -102,7 +103,11 @@ impl Common {
             let problem = format!("`liveness` is {:?}, and has to be 20 ms at least", self.liveness);
             return Err(StartError::Option { place: place.to_owned(), problem });
         }
-        Ok(Options { liveness: self.liveness, wait: self.wait, secured })
+        Ok(Options { liveness: self.liveness.min(FOREVER), wait: self.wait.min(FOREVER), secured })
+    }
+
+    fn drain_limit(&self, otherwise: Duration) -> Duration {
+        self.drain_limit.unwrap_or(otherwise).min(FOREVER)
     }
 
     /// What this process is called where people read of it.

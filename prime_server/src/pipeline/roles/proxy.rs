@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::page::{Loads, Page};
 use super::{Common, Control, Process, join, peer_id, system};
+use crate::context::FOREVER;
 use crate::discovery::{Announcement, announce};
 use crate::mailbox::{Post, mailbox};
 use crate::metrics::{Metrics, Share};
@@ -129,6 +130,10 @@ pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartEr
         let problem = "the stage's name is empty".to_owned();
         return Err(StartError::Option { place, problem });
     }
+    if role.terms.timeout.is_some_and(|limit| limit.is_zero()) {
+        let problem = "the timeout is 0, so that every job would be answered 504".to_owned();
+        return Err(StartError::Option { place, problem });
+    }
     if !["tcp://", "ipc://"].iter().any(|scheme| role.endpoint.starts_with(scheme)) {
         let problem = "a proxy listens at `tcp://ADDRESS:PORT` or `ipc://PATH`".to_owned();
         return Err(StartError::Endpoint { endpoint: role.endpoint.clone(), problem });
@@ -140,7 +145,7 @@ pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartEr
         peer,
         name: role.common.name(&format!("proxy of {}", role.stage)),
         stage: role.stage.clone(),
-        terms: role.terms,
+        terms: Terms { timeout: role.terms.timeout.map(|limit| limit.min(FOREVER)), ..role.terms },
     };
     let metrics = Arc::new(Metrics::new(pipeline));
     let (counts, load) = (Arc::new(metrics.stage(&role.stage, Share::Queue)), Arc::new(Load::default()));
@@ -149,7 +154,7 @@ pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartEr
         &role.endpoint,
         identity,
         options,
-        role.common.drain_limit.unwrap_or(DRAIN_LIMIT),
+        role.common.drain_limit(DRAIN_LIMIT),
         orders,
         Gauges {
             counts,

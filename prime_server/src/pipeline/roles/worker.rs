@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::Receiver;
 
 use super::super::built::Built;
+use super::super::options::MAX_WORKERS;
 use super::super::running::ATTEMPTS;
 use super::super::workers;
 use super::page::{Loads, Page};
@@ -73,6 +74,9 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     if threads == 0 {
         return Err(refuse("it has 0 threads, so that no job would ever run".to_owned()));
     }
+    if threads > MAX_WORKERS {
+        return Err(refuse(format!("it has {threads} threads, and {MAX_WORKERS} are the most")));
+    }
     if let Some(problem) = role.links.unreachable([role.stage.as_str()]) {
         return Err(refuse(problem));
     }
@@ -102,7 +106,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
         }),
     };
     let peer = identity.peer;
-    let drain_limit = role.links.common.drain_limit.unwrap_or(built.settings.drain_limit);
+    let drain_limit = role.links.common.drain_limit(built.settings.drain_limit);
     let links = Connected::new(zmq::Context::new(), options, identity);
     let takes = (schema, schema == Request::SCHEMA);
     let standing = Arc::new(Standing::default());

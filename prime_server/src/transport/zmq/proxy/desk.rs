@@ -1,7 +1,7 @@
 //! What a proxy does with the commands that it gets, without the socket that they come from: time is an argument, and what it says
 //! lies in each peer's outbox.
 
-mod refusals;
+mod hello;
 mod time;
 
 use std::collections::HashMap;
@@ -12,10 +12,7 @@ use slab::Slab;
 
 use super::super::Options;
 use super::super::outbox::Outbox;
-use super::super::wire::{
-    Command, Failure, Hello, MAGIC, Outcome, PeerId, Role, StageTerms, Status, VERSION, Welcome, decode, encode,
-    micros, millis,
-};
+use super::super::wire::{Command, Failure, Outcome, PeerId, Status, decode, encode, micros};
 use super::gauges::Gauges;
 use super::job::Held;
 use crate::balancer::Options as Queueing;
@@ -48,6 +45,8 @@ pub(super) struct Desk {
     letters: Vec<(Route, Outbox)>,
     gauges: Gauges,
     draining: bool,
+    /// When the log was last told of a refusal.
+    refused: Option<Instant>,
 }
 
 /// What an operator may set for a stage.
@@ -81,9 +80,6 @@ enum Kind {
 /// How often a job is tried at most.
 const ATTEMPTS: u32 = 3;
 
-/// The most characters of a peer's name that are of use to anybody.
-const NAME: usize = 100;
-
 /// The most jobs that wait where neither the workers nor the operator say it.
 const QUEUE: usize = 4096;
 
@@ -112,6 +108,7 @@ impl Desk {
             letters: Vec::new(),
             gauges,
             draining: false,
+            refused: None,
         }
     }
 
@@ -177,96 +174,6 @@ impl Desk {
             _ => return false,
         }
         true
-    }
-
-    /// Somebody wants to be linked.
-    fn hello(&mut self, route: &[u8], frame: &[u8], now: Instant) {
-        // It has been asked for this, if anything came before.
-        self.letters.retain(|(to, _)| **to != *route);
-        let hello = match decode(frame) {
-            Some(Command::Hello(hello)) if hello.magic == MAGIC && hello.version == VERSION => hello,
-            _ => {
-                self.gauges.malformed.inc();
-                if let Some(why) = self.other_version(frame) {
-                    log(|| tracing::warn!(why, "a peer is refused"));
-                    self.letter(route, &Command::Refused { why: &why });
-                }
-                return;
-            }
-        };
-        if let Err(why) = self.check(&hello) {
-            log(|| tracing::warn!(why, "a peer is refused"));
-            return self.letter(route, &Command::Refused { why: &why });
-        }
-        let (name, stage) = (self.name.clone(), self.stage.clone());
-        let liveness = millis(self.options.liveness);
-        let welcome =
-            Command::Welcome(Welcome { version: VERSION, liveness, peer: self.id, name: &name, stage: &stage });
-        if hello.role == Role::Inquirer {
-            return self.letter(route, &welcome);
-        }
-        // Two, where it said another id before, and somebody else this one.
-        let known = self.peers.iter().filter(|(_, peer)| peer.id == hello.peer || *peer.route == *route);
-        for known in known.map(|(key, _)| key).collect::<Vec<_>>() {
-            self.lost(known, "it has connected anew", now);
-        }
-        let peer = self.enlist(route, &hello, now);
-        self.peers[peer].outbox.push(&welcome);
-        if self.draining {
-            self.peers[peer].outbox.push(&Command::Bye);
-        }
-        let status = self.status();
-        match &self.peers[peer].kind {
-            Kind::FrontEnd { .. } => self.peers[peer].outbox.push(&Command::Status(status)),
-            Kind::Worker { .. } => self.tell_status(),
-        }
-        let linked = &self.peers[peer].name;
-        log(|| tracing::info!(peer = linked, stage, "linked"));
-    }
-
-    fn enlist(&mut self, route: &[u8], hello: &Hello<'_>, now: Instant) -> usize {
-        if let (None, Some((message, schema))) = (&self.message, hello.message) {
-            self.message = Some((message.to_owned(), schema));
-        }
-        let kind = match &hello.worker {
-            None => Kind::FrontEnd { jobs: HashMap::new(), bye: false },
-            Some(terms) => {
-                self.take_terms(terms);
-                let crew = self.crews.enlist();
-                self.crews.announce(crew, terms.slots, 0);
-                Kind::Worker { crew, threads: terms.slots }
-            }
-        };
-        let liveness = super::super::agreed(self.options.liveness, hello.liveness);
-        let peer = self.peers.insert(Peer {
-            route: route.into(),
-            id: hello.peer,
-            name: hello.name.chars().take(NAME).collect(),
-            names_message: hello.message.is_some(),
-            heard: now,
-            sent: now,
-            liveness,
-            outbox: Outbox::default(),
-            kind,
-        });
-        self.by_route.insert(route.into(), peer);
-        if let Kind::Worker { crew, .. } = self.peers[peer].kind {
-            self.by_crew.insert(crew, peer);
-        }
-        peer
-    }
-
-    /// What the stage's workers say of it, as far as the operator says nothing else.
-    fn take_terms(&mut self, terms: &StageTerms) {
-        self.idempotent = self.set.idempotent.unwrap_or(terms.idempotent);
-        self.timeout = self.set.timeout.or(terms.timeout.map(|limit| Duration::from_millis(limit.max(1))));
-        self.crews.set_options(Queueing {
-            queue: self.set.queue.unwrap_or(usize::try_from(terms.queue).unwrap_or(usize::MAX)),
-            timeout: self.timeout,
-            wait: Some(self.options.wait),
-            idempotent: self.idempotent,
-            attempts: ATTEMPTS,
-        });
     }
 
     fn job(&mut self, peer: usize, number: u64, job: Held, now: Instant) {
@@ -411,8 +318,7 @@ impl Desk {
 
     /// A peer is gone.
     fn lost(&mut self, key: usize, why: &str, now: Instant) {
-        let peer = self.peers.remove(key);
-        self.by_route.remove(&peer.route);
+        let peer = &self.peers[key];
         let (name, stage) = (&peer.name, &self.stage);
         let leaves = match peer.kind {
             Kind::FrontEnd { bye, .. } => bye,
@@ -423,6 +329,12 @@ impl Desk {
         } else {
             log(|| tracing::warn!(peer = name, stage, why, "a link is lost"));
         }
+        self.forget(key, now);
+    }
+
+    fn forget(&mut self, key: usize, now: Instant) {
+        let peer = self.peers.remove(key);
+        self.by_route.remove(&peer.route);
         match peer.kind {
             Kind::FrontEnd { jobs, .. } => {
                 jobs.into_values().for_each(|job| self.cancel_key(job, Reason::Disconnected.code()));

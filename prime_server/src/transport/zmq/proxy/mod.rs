@@ -26,6 +26,10 @@ use super::{BATCH, Options};
 use crate::mailbox::Mailbox;
 use crate::{StartError, endpoint};
 
+/// Messages taken in the turn after a pause, in which the beats of all that are alive have come. A turn of no end would make pauses of
+/// its own where peers send without one, and no beat would leave.
+const CATCH_UP: usize = 16 * BATCH;
+
 /// Longer than a turn takes that was not held up.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -153,7 +157,7 @@ impl Proxy {
         // After a pause the beats of all have come before anybody is found dead.
         let late = now.saturating_duration_since(self.turned) > PAUSE;
         self.turned = now;
-        let more = self.receive(now, if late { usize::MAX } else { BATCH });
+        let more = self.receive(now, if late { CATCH_UP } else { BATCH });
         self.desk.keep_time(now);
         self.desk.assign(now);
         self.desk.show();

@@ -7,6 +7,7 @@ mod time;
 
 use super::*;
 use crate::transport::zmq::proxy::node::{ID, LIVENESS, Node, WAIT};
+use crate::transport::zmq::wire::{Hello, MAGIC, Role, StageTerms, VERSION, Welcome, millis};
 
 const A: &[u8] = b"front end a";
 const B: &[u8] = b"front end b";

@@ -298,3 +298,22 @@ fn who_says_hello_in_the_same_message_is_not_asked_who_it_is() {
     let [Command::Refused { why }] = &scene.said(B)[..] else { panic!("it is not refused") };
     assert!(why.contains("version 9"), "{why}");
 }
+
+#[test]
+fn a_hello_that_is_too_long_to_be_one_is_malformed() {
+    let mut scene = Scene::new();
+    let name = "x".repeat(5000);
+    scene.say(A, &Command::Hello(Hello { name: &name, ..hello(A) }));
+    assert_eq!(scene.said(A), []);
+    assert_eq!(scene.node.desk.gauges().malformed.get(), 1);
+}
+
+#[test]
+fn a_timeout_of_a_worker_that_never_ends_is_as_good_as_none() {
+    let mut scene = Scene::new();
+    scene.worker(V, StageTerms { timeout: Some(u64::MAX), ..TERMS });
+    scene.say(A, &Command::Hello(hello(A)));
+    scene.job(A, 1);
+    scene.said(V);
+    assert_eq!(scene.node.load(), (0, 1));
+}
