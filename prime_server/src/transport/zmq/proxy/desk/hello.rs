@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::{ATTEMPTS, Desk, Kind, Peer, Queueing};
-use crate::context::FOREVER;
 use crate::panics::log;
 use crate::transport::zmq::agreed;
 use crate::transport::zmq::outbox::Outbox;
@@ -111,8 +110,7 @@ impl Desk {
     /// What the stage's workers say of it, as far as the operator says nothing else.
     fn take_terms(&mut self, terms: &StageTerms) {
         self.idempotent = self.set.idempotent.unwrap_or(terms.idempotent);
-        let timeout = terms.timeout.map(|limit| Duration::from_millis(limit.max(1)).min(FOREVER));
-        self.timeout = self.set.timeout.or(timeout);
+        self.timeout = self.set.timeout.or(terms.timeout.map(|limit| Duration::from_millis(limit.max(1))));
         self.crews.set_options(Queueing {
             queue: self.set.queue.unwrap_or(usize::try_from(terms.queue).unwrap_or(usize::MAX)),
             timeout: self.timeout,

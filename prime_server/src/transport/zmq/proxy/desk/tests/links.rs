@@ -307,13 +307,3 @@ fn a_hello_that_is_too_long_to_be_one_is_malformed() {
     assert_eq!(scene.said(A), []);
     assert_eq!(scene.node.desk.gauges().malformed.get(), 1);
 }
-
-#[test]
-fn a_timeout_of_a_worker_that_never_ends_is_as_good_as_none() {
-    let mut scene = Scene::new();
-    scene.worker(V, StageTerms { timeout: Some(u64::MAX), ..TERMS });
-    scene.say(A, &Command::Hello(hello(A)));
-    scene.job(A, 1);
-    scene.said(V);
-    assert_eq!(scene.node.load(), (0, 1));
-}
