@@ -56,6 +56,8 @@ def first(task):
         cancelled = task.cancelled.wait(float(query or WAIT))
         sys.stdout.write("cancelled\n" if cancelled else "held\n")
         return answer(f"held {os.getpid()}")
+    if what == "double":
+        return answer(task.body * 2)
     if what in ("pid", "good"):
         return answer(str(os.getpid()))
     if what == "next":
@@ -351,6 +353,14 @@ def an_answer_and_a_request_are_what_they_were(cell):
     assert ["x-one", "1"] in seen["headers"] and ["x-two", "2"] in seen["headers"], seen["headers"]
     equal(cell.ask("/elsewhere")[0], 404)
     assert 'prime_answers_total{code="201"' in cell.ask("/metrics")[2]
+
+
+@test
+def what_is_large_comes_in_fragments_both_ways(cell):
+    cell.simple()
+    body = "".join(random.Random(1).choices("abcdefgh", k=2_000_000))
+    status, _, answered = cell.ask("/double", "POST", body.encode())
+    equal((status, answered == body * 2), (200, True))
 
 
 @test

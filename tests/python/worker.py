@@ -20,10 +20,11 @@ import traceback
 
 import zmq
 
-HELLO, WELCOME, REFUSED, WHO, BEAT, BYE, STATUS, ANNOUNCE, JOB, OUTCOME, RETURN, RETRIED, CANCEL, WINDOW = range(14)
+HELLO, WELCOME, REFUSED, WHO, BEAT, BYE, STATUS, ANNOUNCE, JOB, OUTCOME, RETURN, RETRIED, CANCEL, WINDOW, FRAGMENT = range(15)
 # What a proxy sends, field for field: n is a number, d data, t text, b a byte (or bool), i an id.
-FIELDS = {WELCOME: "bnitt", REFUSED: "t", WHO: "", BEAT: "", BYE: "", JOB: "nnnbd", CANCEL: "nn", WINDOW: "nnn"}
+FIELDS = {WELCOME: "bnitt", REFUSED: "t", WHO: "", BEAT: "", BYE: "", JOB: "nnnbd", CANCEL: "nn", WINDOW: "nnn", FRAGMENT: "bd"}
 BUFFER = 256 * 1024  # so much of a streamed body may be on its way
+MESSAGE = 256 * 1024  # a message that has more takes too long on its way
 
 
 def number(n):
@@ -132,6 +133,22 @@ class Task:
         return not self.cancelled.is_set()
 
 
+def messages(frames):
+    """As they go out: as much in one message as it may have, and what is more than that by itself in fragments."""
+    message = []
+    for frame in frames:
+        if message and sum(map(len, message)) + len(frame) > MESSAGE:
+            yield message
+            message = []
+        if len(frame) <= MESSAGE:
+            message.append(frame)
+            continue
+        for at in range(0, len(frame), MESSAGE):
+            yield [number(FRAGMENT) + bytes([at + MESSAGE >= len(frame)]) + data(frame[at : at + MESSAGE])]
+    if message:
+        yield message
+
+
 class Link:
     """A proxy: the socket, a new one for each HELLO, and the jobs that came over it."""
 
@@ -144,7 +161,7 @@ class Link:
         self.socket.reconnect_ivl, self.socket.reconnect_ivl_max = 50, 2000
         self.socket.connect(self.endpoint)
         self.out, self.slots, self.liveness, self.bye = [self.worker.hello(free)], free, self.worker.liveness, False
-        self.done = False  # the proxy gives no more jobs
+        self.done, self.fragments = False, []  # `done`: the proxy gives no more jobs
         self.heard = time.monotonic()
 
     def lose(self, why, pause=None):
@@ -165,20 +182,28 @@ class Link:
             while self.socket:
                 for frame in self.socket.recv_multipart(zmq.DONTWAIT):
                     self.heard = time.monotonic()
-                    try:
-                        reader = Reader(frame)
-                        command = reader.number()
-                        fields = reader.read(FIELDS[command])
-                        reader.end()
-                    except (ValueError, KeyError) as why:
-                        print(f"{self.endpoint}: dropped a frame: {why!r}", file=sys.stderr, flush=True)
-                    else:
-                        self.take(command, *fields)
+                    self.take_frame(frame)
+
+    def take_frame(self, frame):
+        try:
+            reader = Reader(frame)
+            command = reader.number()
+            fields = reader.read(FIELDS[command])
+            reader.end()
+        except (ValueError, KeyError) as why:
+            print(f"{self.endpoint}: dropped a frame: {why!r}", file=sys.stderr, flush=True)
+        else:
+            self.take(command, *fields)
 
     def take(self, command, *fields):
         if not self.socket:
             return  # a frame before this one has ended the link
-        if command == WELCOME:
+        if command == FRAGMENT:
+            self.fragments.append(fields[1])
+            if fields[0]:
+                whole, self.fragments = b"".join(self.fragments), []
+                self.take_frame(whole)
+        elif command == WELCOME:
             self.liveness, self.pause = min(self.liveness, fields[1] / 1000), 0.05
             print(f"{self.endpoint}: welcomed by {fields[3]}", file=sys.stderr, flush=True)
         elif command == REFUSED:
@@ -205,8 +230,9 @@ class Link:
         if not self.out and now >= self.due:
             self.send(BEAT)
         try:
+            for message in messages(self.out):
+                self.socket.send_multipart(message, zmq.DONTWAIT)
             if self.out:
-                self.socket.send_multipart(self.out, zmq.DONTWAIT)
                 self.out, self.due = [], now + self.liveness / 4
         except zmq.Again:
             return self.lose("takes nothing any more")

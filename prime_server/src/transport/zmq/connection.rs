@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::fragments::{Assembly, TooLarge};
 use super::outbox::{Outbox, Sent};
 use super::wire::{Command, Welcome, decode};
 use super::{BATCH, Options};
@@ -12,6 +13,7 @@ pub(super) struct Connection {
     /// Tells at once what the operating system knows of the connection.
     monitor: zmq::Socket,
     outbox: Outbox,
+    assembly: Assembly,
     linked: bool,
     /// ZMTP's own handshake has failed.
     broken: bool,
@@ -72,6 +74,7 @@ impl Connection {
             socket,
             monitor,
             outbox,
+            assembly: Assembly::default(),
             linked: false,
             broken: false,
             leaves: false,
@@ -86,6 +89,11 @@ impl Connection {
         if self.linked {
             let _ = self.socket.set_linger(super::LAST_WORDS);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.heard
     }
 
     pub(super) fn is_linked(&self) -> bool {
@@ -153,6 +161,11 @@ impl Connection {
                         return Err(Closing::Refused(why.to_owned()));
                     }
                 }
+                Some(&Command::FRAGMENT) if self.linked => {
+                    if let Some(whole) = self.assemble(&frame)? {
+                        hear(Heard::Frame(whole));
+                    }
+                }
                 Some(&Command::WHO) => return Err(Closing::Lost("the proxy does not know this process")),
                 _ if self.linked => {
                     self.leaves |= frame.first() == Some(&Command::BYE);
@@ -162,6 +175,17 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    /// The command of which this is the last fragment. What is no fragment is left to whoever counts what is malformed.
+    fn assemble(&mut self, frame: &zmq::Message) -> Result<Option<zmq::Message>, Closing> {
+        let Some(Command::Fragment { last, bytes }) = decode(frame) else {
+            return Ok(Some(zmq::Message::from(&**frame)));
+        };
+        match self.assembly.take(bytes, last) {
+            Ok(whole) => Ok(whole.map(zmq::Message::from)),
+            Err(TooLarge) => Err(Closing::Lost("it sends a command of more than 1 GiB")),
+        }
     }
 
     /// Whether the operating system says that the connection has ended.

@@ -3,6 +3,7 @@
 mod capacity;
 mod connection;
 mod curve;
+mod fragments;
 mod front;
 #[cfg(any(test, fuzzing))]
 #[allow(unreachable_pub, reason = "public for the fuzz targets alone")]
@@ -42,9 +43,9 @@ pub(crate) struct Options {
     pub(crate) secured: Secured,
 }
 
-/// Messages that wait for one peer, or from one. No peer that is alive has so many: each carries all of a turn, and what is on its way
-/// is bounded by `max_in_flight`.
-const HIGH_WATER: i32 = 10_000;
+/// Messages that wait for one peer, or from one. No peer that is alive has so many: each carries all of a turn or 256 KiB, and what is
+/// on its way is bounded by `max_in_flight`.
+const HIGH_WATER: i32 = 1 << 16;
 
 /// Notes or messages taken in one turn of a loop.
 const BATCH: usize = 512;

@@ -64,6 +64,10 @@ pub(super) enum Command<'a> {
         received: u64,
         kept: u64,
     },
+    Fragment {
+        last: bool,
+        bytes: &'a [u8],
+    },
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -205,6 +209,7 @@ impl Command<'_> {
     pub(super) const WHO: u8 = 3;
     pub(super) const BEAT: u8 = 4;
     pub(super) const BYE: u8 = 5;
+    pub(super) const FRAGMENT: u8 = 14;
 }
 
 /// Bytes as they stand in a frame.

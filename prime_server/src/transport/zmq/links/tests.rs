@@ -3,7 +3,7 @@ use std::net::TcpListener;
 
 use super::*;
 use crate::transport::zmq::stand_in::{LIVENESS, StandIn, until, welcome};
-use crate::transport::zmq::wire::{Status, decode};
+use crate::transport::zmq::wire::{Status, decode, encode};
 
 struct Scene {
     proxy: StandIn,
@@ -160,6 +160,24 @@ fn a_link_beats_and_is_lost_once_the_proxy_is_silent() {
     scene.must_be_lost();
     assert!(!scene.links.is_linked());
     assert_eq!(scene.hello().0, Role::Worker, "it is tried anew at once");
+}
+
+#[test]
+fn a_command_in_fragments_is_heard_as_each_comes_and_taken_as_one() {
+    let mut scene = Scene::linked();
+    let whole = encode(&Command::Cancel { job: 1 << 40, reason: 2 });
+    for (at, byte) in whole.iter().enumerate() {
+        let heard = scene.links.open_mut().next().unwrap().1.heard();
+        scene.now += LIVENESS - Duration::from_millis(1);
+        scene.proxy.say(&[Command::Fragment { last: at + 1 == whole.len(), bytes: &[*byte] }]);
+        until("it is heard", || {
+            scene.links.receive(scene.now, &mut scene.events);
+            (scene.links.open_mut().next().unwrap().1.heard() > heard).then_some(())
+        });
+        scene.turn();
+    }
+    let (_, event) = scene.event();
+    assert!(matches!(&event, Event::Frame(frame) if frame[..] == whole[..]), "{event:?}");
 }
 
 #[test]

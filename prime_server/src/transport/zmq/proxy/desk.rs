@@ -11,6 +11,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use super::super::Options;
+use super::super::fragments::{Assembly, TooLarge};
 use super::super::outbox::Outbox;
 use super::super::wire::{Command, Failure, Outcome, PeerId, Status, decode, encode, micros};
 use super::gauges::Gauges;
@@ -66,6 +67,7 @@ struct Peer {
     sent: Instant,
     liveness: Duration,
     outbox: Outbox,
+    assembly: Assembly,
     kind: Kind,
 }
 
@@ -121,6 +123,19 @@ impl Desk {
             return self.letter(route, &Command::Who);
         };
         self.peers[peer].heard = now;
+        if frame.first() == Some(&Command::FRAGMENT)
+            && let Some(Command::Fragment { last, bytes }) = decode(frame)
+        {
+            return match self.peers[peer].assembly.take(bytes, last) {
+                Ok(None) => {}
+                Ok(Some(whole)) => self.take(peer, &whole, now),
+                Err(TooLarge) => self.lost(peer, "it sends a command of more than 1 GiB", now),
+            };
+        }
+        self.take(peer, frame, now);
+    }
+
+    fn take(&mut self, peer: usize, frame: &[u8], now: Instant) {
         let taken = decode(frame).is_some_and(|command| self.command(peer, command, now));
         if !taken {
             self.gauges.malformed.inc();

@@ -63,6 +63,7 @@ pub(in crate::transport::zmq) fn commands(pieces: &Pieces) -> Vec<Command<'_>> {
         Command::Retried { job: long, attempt: number },
         Command::Cancel { job: long, reason: byte },
         Command::Window { job: long, received: long, kept: long },
+        Command::Fragment { last: yes, bytes },
     ]
 }
 

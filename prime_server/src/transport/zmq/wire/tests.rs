@@ -74,6 +74,8 @@ fn the_first_byte_says_what_is_about_the_link_itself() {
             Command::Refused { .. } => Command::REFUSED,
             Command::Who => Command::WHO,
             Command::Beat => Command::BEAT,
+            Command::Bye => Command::BYE,
+            Command::Fragment { .. } => Command::FRAGMENT,
             _ => continue,
         };
         assert_eq!(encode(&command)[0], first);
@@ -133,6 +135,7 @@ const COMMANDS: &str = "
     0B8780808010AC02
     0C87808080100C
     0D878080801087808080108780808010
+    0E0102B0B1
 ";
 
 const TASKS: &str = "

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{ATTEMPTS, Desk, Kind, Peer, Queueing};
 use crate::panics::log;
 use crate::transport::zmq::agreed;
+use crate::transport::zmq::fragments::Assembly;
 use crate::transport::zmq::outbox::Outbox;
 use crate::transport::zmq::wire::{Command, Hello, MAGIC, Role, StageTerms, VERSION, Welcome, decode, millis};
 
@@ -98,6 +99,7 @@ impl Desk {
             sent: now,
             liveness,
             outbox: Outbox::default(),
+            assembly: Assembly::default(),
             kind,
         });
         self.by_route.insert(route.into(), peer);

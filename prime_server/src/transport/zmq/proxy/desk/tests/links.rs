@@ -307,3 +307,40 @@ fn a_hello_that_is_too_long_to_be_one_is_malformed() {
     assert_eq!(scene.said(A), []);
     assert_eq!(scene.node.desk.gauges().malformed.get(), 1);
 }
+
+#[test]
+fn a_command_that_comes_in_fragments_keeps_its_link_alive_and_is_taken_with_the_last() {
+    let mut scene = Scene::new();
+    scene.worker(W, TERMS);
+    scene.say(A, &Command::Hello(hello(A)));
+    let left = 60_000_000;
+    let job = encode(&Command::Job { job: 7, left, attempt: 1, always: false, body: &[5; 90] });
+    for piece in job.chunks(10) {
+        assert_eq!(scene.node.load(), (0, 0));
+        let last = piece.as_ptr_range().end == job.as_ptr_range().end;
+        scene.say(A, &Command::Fragment { last, bytes: piece });
+        scene.say(W, &Command::Beat);
+        scene.now += LIVENESS - STEP;
+    }
+    scene.say(W, &Command::Beat);
+    let said = scene.said(W);
+    let job = said.iter().find_map(|command| match command {
+        Command::Job { body, .. } => Some(body.len()),
+        _ => None,
+    });
+    assert_eq!(job, Some(90));
+}
+
+#[test]
+fn what_fragments_make_that_is_no_command_is_malformed() {
+    let mut scene = Scene::new();
+    scene.say(A, &Command::Hello(hello(A)));
+    let nested = encode(&Command::Fragment { last: true, bytes: b"" });
+    for (at, bytes) in [&b""[..], b"x", &nested, &encode(&Command::Hello(hello(A)))].into_iter().enumerate() {
+        scene.say(A, &Command::Fragment { last: true, bytes });
+        assert_eq!(scene.node.desk.gauges().malformed.get(), at as u64 + 1);
+    }
+    // It is linked still.
+    scene.job(A, 1);
+    assert_eq!(scene.node.load(), (1, 0));
+}
