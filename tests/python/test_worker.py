@@ -132,13 +132,15 @@ class Program:
 
     def __init__(self, *command):
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-        self.lines, self.news = [], threading.Condition()
+        self.lines, self.news, self.reading = [], threading.Condition(), threading.Event()
+        self.reading.set()
         self.reader = threading.Thread(target=self.read)
         self.reader.start()
 
     def read(self):
         with self.process.stdout as output:
             for line in output:
+                self.reading.wait()
                 with self.news:
                     self.lines.append(line.rstrip())
                     self.news.notify_all()
@@ -166,6 +168,7 @@ class Program:
         return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1]) // 1024
 
     def kill(self):
+        self.reading.set()
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
@@ -937,6 +940,19 @@ def ten_thousand_hellos_cost_nothing_that_stays(cell):
     for peer in many:
         peer.close()
     unharmed(cell, front, proxy)
+
+
+@test
+def a_proxy_whose_log_nobody_reads_does_not_wait_for_that(cell):
+    _, proxy, endpoint, its_worker = cell.simple()
+    proxy.reading.clear()
+    # More than a pipe takes: each peer is worth two lines.
+    for _ in range(700):
+        peer = cell.peer(endpoint, greeting(slots=0), beats=False)
+        peer.wait_for(WELCOME)
+        peer.close()
+    equal(cell.ask("/pid")[2], str(its_worker.process.pid))
+    equal(proxy.end(), 0)
 
 
 @test

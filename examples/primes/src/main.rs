@@ -74,7 +74,6 @@ const PROCESSES: [&str; 4] = ["all", "httpd", "proxyd", "workerd"];
 fn main() -> ExitCode {
     let is_process = std::env::args().nth(1).is_some_and(|word| PROCESSES.contains(&word.as_str()));
     if is_process {
-        log(LevelFilter::INFO);
         return ended(stages::primes(None, DEADLINE).and_then(|primes| primes.main(ENDPOINT)));
     }
     let Arguments { job, dot, workers, .. } = Arguments::parse();

@@ -39,7 +39,7 @@ pub fn httpd() -> Result<(), StartError> {
     let max_hops = front.max_hops.unwrap_or(MAX_HOPS);
     let parts = Parts::of_routes(settings, &front.routes, front.entry.as_deref(), own, max_hops)?;
     let role = front_end(given, help::HTTPD_ENDPOINT)?;
-    log::to_standard_error();
+    let _log = log::to_standard_error();
     run_process(|| start_front_end(&parts, &role), say_where)
 }
 
@@ -51,7 +51,7 @@ pub fn proxyd() -> Result<(), StartError> {
     let Some(given) = parse_proxy(std::env::args_os().skip(1))? else { return print(&help::of_proxyd()) };
     let pipeline = given.pipeline.clone();
     let role = proxy(given)?;
-    log::to_standard_error();
+    let _log = log::to_standard_error();
     run_process(|| start_proxy(&role, pipeline.as_deref().unwrap_or("prime_proxyd")), say_where)
 }
 

@@ -48,7 +48,7 @@ impl Built {
     pub fn main(&self, endpoint: &str) -> Result<(), StartError> {
         let text = match parse(std::env::args_os().skip(1), endpoint)? {
             Asked::Run(role) => {
-                log::to_standard_error();
+                let _log = log::to_standard_error();
                 return self.run_with(*role, say_where);
             }
             Asked::Describe => self.describe(),

@@ -56,12 +56,16 @@ const LAST_WORDS: i32 = 1000;
 /// The largest frame that is received; of one that is larger the connection is closed.
 const LARGEST_FRAME: i64 = 1 << 30;
 
+/// How long a connection may take to say what it is, in milliseconds.
+const HANDSHAKE: i32 = 5000;
+
 /// What all sockets of the protocol have set.
 fn set_up(socket: &zmq::Socket, endpoint: &str) -> zmq::Result<()> {
     socket.set_linger(0)?;
     socket.set_sndhwm(HIGH_WATER)?;
     socket.set_rcvhwm(HIGH_WATER)?;
     socket.set_maxmsgsize(LARGEST_FRAME)?;
+    socket.set_handshake_ivl(HANDSHAKE)?;
     socket.set_ipv6(endpoint.contains('['))
 }
 
