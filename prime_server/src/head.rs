@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Version};
+use memchr::memchr;
 
 /// The most header lines of one request.
 pub(crate) const MAX_HEADERS: usize = 100;
@@ -24,6 +25,8 @@ pub struct Head {
     method: Method,
     target: Box<str>,
     path_at: usize,
+    /// Where the path ends: at the first `?`, or with the target.
+    path_end: usize,
     version: Version,
     /// The header lines as they came, already checked; empty where `headers` was given.
     lines: Bytes,
@@ -33,14 +36,14 @@ pub struct Head {
 impl Head {
     /// A head whose header lines have been checked by the parser, and are read again only if somebody asks for them.
     pub(crate) fn from_wire(method: Method, target: &str, version: Version, lines: Bytes) -> Self {
-        let path_at = path_start(target);
-        Self { method, target: target.into(), path_at, version, lines, headers: OnceLock::new() }
+        let (path_at, path_end) = path(target);
+        Self { method, target: target.into(), path_at, path_end, version, lines, headers: OnceLock::new() }
     }
 
     pub(crate) fn new(method: Method, target: &str, version: Version, headers: HeaderMap) -> Self {
-        let path_at = path_start(target);
+        let (path_at, path_end) = path(target);
         let lines = Bytes::new();
-        Self { method, target: target.into(), path_at, version, lines, headers: OnceLock::from(headers) }
+        Self { method, target: target.into(), path_at, path_end, version, lines, headers: OnceLock::from(headers) }
     }
 
     /// The method.
@@ -58,15 +61,14 @@ impl Head {
     /// The target's path, still percent-encoded, without scheme, authority and query. `*` for `OPTIONS *`.
     #[must_use]
     pub fn path(&self) -> &str {
-        let rest = &self.target[self.path_at..];
-        let path = rest.split_once('?').map_or(rest, |(path, _)| path);
+        let path = &self.target[self.path_at..self.path_end];
         if path.is_empty() { "/" } else { path }
     }
 
     /// What follows the first `?` of the target, still percent-encoded.
     #[must_use]
     pub fn query_string(&self) -> Option<&str> {
-        self.target[self.path_at..].split_once('?').map(|(_, query)| query)
+        self.target.get(self.path_end + 1..)
     }
 
     /// The protocol version that the client spoke.
@@ -111,6 +113,13 @@ impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {:?}", self.method, self.target, self.version)
     }
+}
+
+/// Where a target's path begins and ends.
+fn path(target: &str) -> (usize, usize) {
+    let start = path_start(target);
+    let end = memchr(b'?', &target.as_bytes()[start..]).map_or(target.len(), |at| start + at);
+    (start, end)
 }
 
 /// Where the path begins: at 0, but after scheme and authority in the absolute form (RFC 9112, 3.2.2).

@@ -127,15 +127,15 @@ impl Worker {
         let ran = caught(|| runner.run(std::slice::from_mut(&mut job)));
         let now = Instant::now();
         self.metrics.ran(now.saturating_duration_since(started));
-        let Job { mut context, step, .. } = job;
-        *sink = context.sink.take();
-        match (&ran, step) {
-            (Ok(()), Some(step)) => self.resolve(context, step, now),
-            (Ok(()), None) => self.answer(&context, answers::failed(), Ended::Answered),
+        *sink = job.context.sink.take();
+        match (&ran, job.step.take()) {
+            (Ok(()), Some(Step::Answer(response))) => self.answered(&job.context, response),
+            (Ok(()), Some(step)) => self.resolve(job.context, step, now),
+            (Ok(()), None) => self.answer(&job.context, answers::failed(), Ended::Answered),
             (Err(panic), _) => {
-                let (stage, request) = (self.stage, context.ticket.id);
+                let (stage, request) = (self.stage, job.context.ticket.id);
                 log(|| tracing::error!(stage, %request, panic, "a stage panicked"));
-                self.answer(&context, answers::failed(), Ended::Panicked);
+                self.answer(&job.context, answers::failed(), Ended::Panicked);
             }
         }
         source.done();
@@ -148,17 +148,19 @@ impl Worker {
             return self.fail(&context, "a stage streams an answer and sends the job on");
         }
         match step {
-            Step::Answer(mut response) => {
-                if let Some(least) = self.compress {
-                    compress(&context.ticket.head, &mut response, least);
-                }
-                self.answer(&context, response, Ended::Answered);
-            }
+            Step::Answer(response) => self.answered(&context, response),
             Step::Streamed(_) => self.streamed(&context),
             Step::Send { route, payload } => self.send(context, route, payload, now),
             Step::Split { route, parts } => self.split(context, route, parts, now),
             Step::Join { route, part, gather } => self.join(context, route, part, gather, now),
         }
+    }
+
+    fn answered(&self, context: &Context, mut response: Response) {
+        if let Some(least) = self.compress {
+            compress(&context.ticket.head, &mut response, least);
+        }
+        self.answer(context, response, Ended::Answered);
     }
 
     fn send(&self, context: Context, route: usize, payload: Payload, now: Instant) {
@@ -238,7 +240,9 @@ impl Worker {
     /// Counts before it answers, so that whoever has the answer finds it counted.
     fn answer(&self, context: &Context, mut response: Response, ended: Ended) {
         // What a stage has hung on to its answer is dropped here, where a panic of it does no harm.
-        let _ = caught(|| response.extensions_mut().clear());
+        if !response.extensions().is_empty() {
+            let _ = caught(|| response.extensions_mut().clear());
+        }
         self.metrics.ended(context.ticket.cancelled().map_or(ended, Ended::Cancelled));
         // Once a stage has begun to stream, there is no other answer than to cut that short.
         let reply = if context.ticket.window().is_some() { Reply::Abort } else { Reply::Whole(response) };
