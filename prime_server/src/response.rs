@@ -118,15 +118,26 @@ impl From<()> for Body {
 /// What a stage sends back to the front end: its answer whole, or piece by piece.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Whole(Response),
+    /// Boxed, like the head: it is moved often on its way, and a queue has room for the largest that a note can be.
+    Whole(Box<Response>),
     /// Status and headers; the body follows.
-    Head(Response),
+    Head(Box<Response>),
     /// A piece of the body.
     Chunk(Bytes),
     /// The body is complete.
     End,
     /// The body will never be complete, and the client must see that.
     Abort,
+}
+
+impl Reply {
+    pub(crate) fn whole(response: Response) -> Self {
+        Reply::Whole(Box::new(response))
+    }
+
+    pub(crate) fn head(response: Response) -> Self {
+        Reply::Head(Box::new(response))
+    }
 }
 
 /// What a stage may answer with.

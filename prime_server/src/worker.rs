@@ -245,7 +245,7 @@ impl Worker {
         }
         self.metrics.ended(context.ticket.cancelled().map_or(ended, Ended::Cancelled));
         // Once a stage has begun to stream, there is no other answer than to cut that short.
-        let reply = if context.ticket.window().is_some() { Reply::Abort } else { Reply::Whole(response) };
+        let reply = if context.ticket.window().is_some() { Reply::Abort } else { Reply::whole(response) };
         self.cancel_others(context);
         self.outlet.reply(context.ticket.id, reply);
     }

@@ -273,7 +273,7 @@ impl FrontEnd {
                     }
                 };
                 self.metrics.refused(reason);
-                self.reply(id, Reply::Whole(answer), now);
+                self.reply(id, Reply::whole(answer), now);
             }
         }
     }

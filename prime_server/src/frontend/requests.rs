@@ -104,7 +104,7 @@ impl FrontEnd {
     /// Cancels a request that has just ended. It gets that answer, or if another has begun to be streamed, no more of it.
     pub(super) fn give_up(&mut self, ended: InFlight, why: Reason, answer: Response, now: Instant) {
         self.transport.cancel(&ended.ticket, why);
-        let reply = if ended.streams { Reply::Abort } else { Reply::Whole(answer) };
+        let reply = if ended.streams { Reply::Abort } else { Reply::whole(answer) };
         self.settle(ended, reply, now);
     }
 
@@ -114,7 +114,7 @@ impl FrontEnd {
         if let Reply::Whole(response) = &mut reply {
             if response.body().len() >= LARGE && self.is_full(0) {
                 self.metrics.refused("held");
-                *response = unavailable(HELD);
+                **response = unavailable(HELD);
             }
             self.mark(&ended.ticket.head, response);
         }
@@ -131,7 +131,7 @@ impl FrontEnd {
             }
             Origin::Client { .. } => {
                 let response = match (reply, ended.collected) {
-                    (Reply::Whole(response), None) => response,
+                    (Reply::Whole(response), None) => *response,
                     (Reply::End, Some((head, body))) => head.map(|_| body.into()),
                     _ => failed(),
                 };
@@ -151,7 +151,7 @@ impl FrontEnd {
         match origin {
             Origin::Session { key, seq } => {
                 let Some(session) = self.sessions.get_mut(key) else { return };
-                session.connection.reply(seq, Reply::Whole(response), self.clock.date());
+                session.connection.reply(seq, Reply::whole(response), self.clock.date());
             }
             Origin::Client { answer, .. } => {
                 // A client that does not wait any more is no error.

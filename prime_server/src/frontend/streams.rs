@@ -67,7 +67,7 @@ impl FrontEnd {
             Reply::Head(head) => {
                 self.admission.begin_stream(id, now + limits.stream_time);
                 if let Some(there) = self.admission.get_mut(id) {
-                    there.collected = Some((head, Vec::new()));
+                    there.collected = Some((*head, Vec::new()));
                 }
             }
             Reply::Chunk(piece) => {

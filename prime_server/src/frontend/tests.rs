@@ -190,7 +190,7 @@ impl Scene {
         assert!(self.waiting() > 0, "nothing waits");
         let Next::Job(job) = self.worker.next() else { panic!("the pool is closed") };
         self.worker.done();
-        self.transport.reply(job.context.ticket.id, Reply::Whole(response.into_response()));
+        self.transport.reply(job.context.ticket.id, Reply::whole(response.into_response()));
         self.settle()
     }
 
@@ -250,7 +250,7 @@ fn what_an_answer_on_its_way_out_lets_in_is_handed_over_before_the_sleep() {
     scene.answer("x".repeat(2000)).event(GET);
     scene.settle();
     assert_eq!(scene.waiting(), 0, "nothing more is parsed meanwhile");
-    scene.transport.reply(first.context.ticket.id, Reply::Whole("first".into_response()));
+    scene.transport.reply(first.context.ticket.id, Reply::whole("first".into_response()));
     scene.settle();
     assert_eq!(scene.waiting(), 1);
 }

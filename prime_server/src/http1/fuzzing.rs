@@ -95,7 +95,7 @@ fn drive(pieces: &mut dyn Iterator<Item = &[u8]>, seed: u64) -> (Vec<String>, St
             }
             let seq = waiting.swap_remove(random.below(waiting.len()));
             let response = Response::new(Body::from(format!("answer {seq}")));
-            connection.reply(seq, Reply::Whole(response), DATE);
+            connection.reply(seq, Reply::whole(response), DATE);
             sent += &String::from_utf8_lossy(&connection.take_out());
             connection.resume(&limits, DATE, &mut arrivals);
         }

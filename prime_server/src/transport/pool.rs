@@ -248,7 +248,7 @@ impl Drop for Source {
         }
         if let Some(lost) = lost {
             self.pool.metrics.ended(Ended::Lost);
-            self.outlet.reply(lost, Reply::Whole(worker_lost()));
+            self.outlet.reply(lost, Reply::whole(worker_lost()));
         }
     }
 }

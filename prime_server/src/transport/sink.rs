@@ -30,7 +30,7 @@ impl StreamSink {
 
 impl Sink for StreamSink {
     fn begin(&self, ticket: &Ticket, head: Response) {
-        self.outlet.reply(ticket.id, Reply::Head(head));
+        self.outlet.reply(ticket.id, Reply::head(head));
     }
 
     fn send(&self, ticket: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason> {

@@ -14,7 +14,7 @@ fn a_deadline_answers_504_and_the_late_answer_finds_nobody() {
     scene.event(GET);
     scene.settle();
     let late: Response = "late".into_response();
-    scene.transport.reply(job.context.ticket.id, Reply::Whole(late));
+    scene.transport.reply(job.context.ticket.id, Reply::whole(late));
     scene.settle();
     assert_eq!(scene.sent(), "", "the next request, which may have its place, is not answered by it");
 }

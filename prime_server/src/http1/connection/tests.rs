@@ -53,7 +53,7 @@ impl Driven {
     }
 
     fn answer(&mut self, seq: u64, body: &'static str) {
-        self.reply(seq, Reply::Whole(response(body)));
+        self.reply(seq, Reply::whole(response(body)));
     }
 
     /// Sends what there is to send, and gives it.
@@ -214,7 +214,7 @@ fn a_stage_may_close_the_connection() {
         driven.receive("GET /amid a head");
         driven.answer(2, "never sent");
         driven.answer(0, "0");
-        driven.reply(1, Reply::Whole(with_connection(values)));
+        driven.reply(1, Reply::whole(with_connection(values)));
         assert_eq!(driven.sent(), [ok("0"), last_ok("last")].concat(), "{values:?}");
         assert!(driven.is_over());
         assert_eq!(driven.receive(get("/3")), [""; 0]);
@@ -227,7 +227,7 @@ fn a_stage_may_close_the_connection() {
 fn other_connection_options_of_a_stage_close_nothing() {
     let mut driven = Driven::new();
     driven.receive(get("/"));
-    driven.reply(0, Reply::Whole(with_connection(&["upgrade, closed", "keep-alive"])));
+    driven.reply(0, Reply::whole(with_connection(&["upgrade, closed", "keep-alive"])));
     assert_eq!(driven.sent(), ok("last"));
     assert!(!driven.connection.is_ended());
 }
@@ -469,6 +469,6 @@ fn statuses_and_dates_are_those_of_the_answer() {
     let mut response = response("ignored");
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert("date", HeaderValue::from_static("Fri, 02 Jan 1970 00:00:00 GMT"));
-    driven.reply(0, Reply::Whole(response));
+    driven.reply(0, Reply::whole(response));
     assert_eq!(driven.sent(), "HTTP/1.1 204 No Content\r\ndate: Fri, 02 Jan 1970 00:00:00 GMT\r\n\r\n");
 }

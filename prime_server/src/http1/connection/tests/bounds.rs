@@ -235,7 +235,7 @@ fn ending_amid_a_body_forgets_its_request() {
 fn ending_amid_a_streamed_answer_lets_it_come_to_its_end() {
     let mut driven = Driven::new();
     driven.receive(get("/0"));
-    driven.reply(0, Reply::Head(response("")));
+    driven.reply(0, Reply::head(response("")));
     driven.connection.end_after_last();
     assert!(!driven.connection.is_ended());
     driven.reply(0, Reply::End);
@@ -268,7 +268,7 @@ fn a_client_is_cut_off_if_it_may_still_be_sending() {
         driven.connection.is_cut_off()
     }
     let end = |driven: &mut Driven| driven.connection.end_after_last();
-    let close = |driven: &mut Driven| driven.reply(0, Reply::Whole(with_connection(&["close"])));
+    let close = |driven: &mut Driven| driven.reply(0, Reply::whole(with_connection(&["close"])));
     let nothing = |_: &mut Driven| {};
     let (amid_a_head, amid_a_body) =
         ([&get("/"), "GET /"].concat(), get("/") + &post("/", "Content-Length: 9", "body"));

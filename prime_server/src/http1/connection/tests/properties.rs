@@ -75,9 +75,9 @@ enum Manner {
 
 impl Manner {
     fn replies(self, seq: u64) -> VecDeque<Reply> {
-        let whole = |response: Response| VecDeque::from([Reply::Whole(response)]);
+        let whole = |response: Response| VecDeque::from([Reply::whole(response)]);
         let text = format!("answer {seq}");
-        let mut pieces = VecDeque::from([Reply::Head(response("")), Reply::Chunk(text.clone().into())]);
+        let mut pieces = VecDeque::from([Reply::head(response("")), Reply::Chunk(text.clone().into())]);
         match self {
             Self::Whole => return whole(Response::new(text.into())),
             Self::Closing => return whole(with_connection(&["close"])),
@@ -243,8 +243,8 @@ proptest! {
                 Call::Reply(which, what) if !arrived.is_empty() => {
                     answers += 1;
                     let reply = match what {
-                        0 => Reply::Whole(response("whole")),
-                        1 => Reply::Head(response("")),
+                        0 => Reply::whole(response("whole")),
+                        1 => Reply::head(response("")),
                         2 => Reply::Chunk("chunk".into()),
                         3 => Reply::End,
                         _ => Reply::Abort,

@@ -26,7 +26,7 @@ impl Driven {
     }
 
     fn stream(&mut self, seq: u64, response: Response) {
-        self.reply(seq, Reply::Head(response));
+        self.reply(seq, Reply::head(response));
         for piece in PIECES {
             self.chunk(seq, piece);
         }
@@ -38,7 +38,7 @@ impl Driven {
 fn pieces_are_sent_as_they_come() {
     let mut driven = Driven::new();
     driven.receive([get("/0"), get("/1")].concat());
-    driven.reply(0, Reply::Head(response("")));
+    driven.reply(0, Reply::head(response("")));
     assert_eq!(driven.sent(), chunked_head());
     driven.chunk(0, "one");
     assert_eq!(driven.sent(), "3\r\none\r\n");
@@ -66,7 +66,7 @@ fn a_streamed_answer_waits_for_its_turn_then_goes_on_as_it_comes() {
     let mut driven = Driven::new();
     driven.receive([get("/0"), get("/1"), get("/2")].concat());
     driven.stream(2, response(""));
-    driven.reply(1, Reply::Head(response("")));
+    driven.reply(1, Reply::head(response("")));
     driven.chunk(1, "one");
     assert_eq!(driven.sent(), "");
     driven.answer(0, "0");
@@ -112,11 +112,11 @@ fn a_stage_may_close_after_a_streamed_answer() {
 
 #[test]
 fn an_aborted_answer_has_no_last_chunk_and_ends_the_connection() {
-    for cut in [Reply::Abort, Reply::Whole(response("the deadline has passed"))] {
+    for cut in [Reply::Abort, Reply::whole(response("the deadline has passed"))] {
         let mut driven = Driven::new();
         driven.receive([get("/0"), get("/1"), get("/2")].concat());
         driven.answer(2, "never sent");
-        driven.reply(1, Reply::Head(response("")));
+        driven.reply(1, Reply::head(response("")));
         driven.chunk(1, "one");
         driven.reply(1, cut);
         assert!(!driven.connection.is_ended());
@@ -143,8 +143,8 @@ fn pieces_out_of_place_are_dropped() {
     let mut driven = Driven::new();
     driven.receive([get("/0"), get("/1")].concat());
     driven.chunk(0, "before the head");
-    driven.reply(0, Reply::Head(response("")));
-    driven.reply(0, Reply::Head(with_status(StatusCode::NOT_FOUND)));
+    driven.reply(0, Reply::head(response("")));
+    driven.reply(0, Reply::head(with_status(StatusCode::NOT_FOUND)));
     driven.reply(0, Reply::End);
     driven.chunk(0, "after the end");
     driven.reply(0, Reply::End);

@@ -320,7 +320,7 @@ impl Desk {
         let place = Place::At(StageId(held.stage as u16), key as u32);
         let tell = move |received, kept| _ = post.send(Order::Window { id, place, received, kept });
         if held.ticket.window.set(Window::of_far_stage(tell)).is_ok() {
-            self.loopback.send(Note::Reply(id, Reply::Head(head)));
+            self.loopback.send(Note::Reply(id, Reply::head(head)));
         }
     }
 
@@ -358,7 +358,7 @@ impl Desk {
 
     /// Answers a request, unless a stage has begun to: then that is cut short.
     fn answer(&mut self, key: usize, response: Response) {
-        self.reply(key, if self.has_begun(key) { Reply::Abort } else { Reply::Whole(response) });
+        self.reply(key, if self.has_begun(key) { Reply::Abort } else { Reply::whole(response) });
     }
 
     fn fail(&mut self, key: usize, problem: &str) {
