@@ -65,6 +65,11 @@ fn frame(what: u8, script: &mut Script<'_>) -> Vec<u8> {
             frame[at] ^= script.below(255) as u8;
             frame
         }
+        22 => {
+            let (last, piece) = (script.below(2) == 0, script.bytes().to_vec());
+            let bytes = if script.below(2) == 0 { frame(4 + script.below(18) as u8, script) } else { piece };
+            encode(&Command::Fragment { last, bytes: &bytes })
+        }
         _ => script.bytes().to_vec(),
     }
 }
