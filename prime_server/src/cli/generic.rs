@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 use lexopt::{Arg, Parser, ValueExt};
 
 use super::arguments::{Given, front_end, proxy, refuse, take, time};
@@ -20,6 +20,7 @@ struct Front {
     health: Option<String>,
     metrics: Option<String>,
     deadline: Option<Duration>,
+    deadline_header: Option<HeaderName>,
     max_in_flight: Option<usize>,
     max_hops: Option<u32>,
 }
@@ -32,6 +33,7 @@ pub fn httpd() -> Result<(), StartError> {
     let Some((front, given)) = parse_front(std::env::args_os().skip(1))? else { return print(&help::of_httpd()) };
     let mut settings = Settings::default();
     settings.deadline = front.deadline.unwrap_or(settings.deadline);
+    settings.deadline_header = front.deadline_header;
     settings.max_in_flight = front.max_in_flight.unwrap_or(settings.max_in_flight);
     let name = given.pipeline.clone();
     let name = name.as_deref().unwrap_or("prime_httpd");
@@ -81,7 +83,8 @@ fn parse_front(arguments: impl Iterator<Item = OsString>) -> Result<Option<(Fron
 }
 
 fn front_option(name: &str, parser: &mut Parser, front: &mut Front) -> Result<(), StartError> {
-    let known = ["entry", "route", "health", "metrics", "deadline", "max-in-flight", "max-hops"].contains(&name);
+    let known = ["entry", "route", "health", "metrics", "deadline", "deadline-header", "max-in-flight", "max-hops"]
+        .contains(&name);
     if !known {
         return Err(refuse(format!("there is no option `--{name}`")));
     }
@@ -99,6 +102,9 @@ fn front_option(name: &str, parser: &mut Parser, front: &mut Front) -> Result<()
         ),
         "deadline" => {
             front.deadline = Some(time(&value).ok_or_else(|| wrong("a time is expected, such as 1s or 250ms"))?);
+        }
+        "deadline-header" => {
+            front.deadline_header = Some(value.parse().map_err(|_| wrong("the name of a header is expected"))?);
         }
         "max-in-flight" => front.max_in_flight = Some(value.parse().map_err(|_| wrong("a number is expected"))?),
         _ => front.max_hops = Some(value.parse().map_err(|_| wrong("a number is expected"))?),
@@ -164,10 +170,11 @@ mod tests {
 
     #[test]
     fn a_front_end_without_a_pipeline_is_told_where_requests_enter() {
-        let line = "--listen|tcp://*:2|--discover|beacon:|--route|GET /a={x}=b|--entry|c|--max-hops|3|--deadline|2s";
+        let line = "--listen|tcp://*:2|--discover|beacon:|--route|GET /a={x}=b|--entry|c|--max-hops|3|--deadline|2s|--deadline-header|X-A";
         let (front, given) = parse_front(words(line)).unwrap().unwrap();
         assert_eq!(front.routes, [(Method::GET, "/a={x}".to_owned(), "b".to_owned())]);
         assert_eq!((front.entry.as_deref(), front.max_hops), (Some("c"), Some(3)));
+        assert_eq!(front.deadline_header, Some(HeaderName::from_static("x-a")));
         assert_eq!((given.listen.as_deref(), given.discover.len()), (Some("tcp://*:2"), 1));
         assert!(parse_front(words("--help")).unwrap().is_none());
         for (line, problem) in [

@@ -68,6 +68,7 @@ pub(super) fn of_httpd() -> String {
            --health PATH         answers whether it serves\n      \
            --metrics PATH        answers with its metrics, for Prometheus\n      \
            --deadline TIME       the time from a request's arrival to its answer [default: 30s]\n      \
+           --deadline-header NAME  by which clients shorten that, in milliseconds\n      \
            --max-in-flight N     the most requests that are accepted and not yet answered [default: 4096]\n      \
            --max-hops N          the most times that a request goes from stage to stage [default: 64]\n      \
            --pipeline NAME       the pipeline's name in metrics and logs [default: prime_httpd]\n\

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use slab::Slab;
@@ -42,19 +42,17 @@ pub(super) struct Admission {
     /// The deadlines of answers, and of those that have begun to be streamed.
     deadlines: Deadlines<(RequestId, bool)>,
     permits: usize,
-    time_limit: Duration,
     generation: u32,
     held: usize,
 }
 
 impl Admission {
-    pub(super) fn new(permits: usize, time_limit: Duration) -> Self {
+    pub(super) fn new(permits: usize) -> Self {
         Self {
             in_flight: Slab::new(),
             of_clients: HashMap::new(),
             deadlines: Deadlines::new(),
             permits,
-            time_limit,
             generation: 0,
             held: 0,
         }
@@ -69,8 +67,13 @@ impl Admission {
         self.held
     }
 
-    /// Takes a request in if one of the permits is free, and gives the origin back if none is.
-    pub(super) fn admit(&mut self, origin: Origin, request: &Request, now: Instant) -> Result<Arc<Ticket>, Origin> {
+    /// Takes a request in until then, if one of the permits is free, and gives the origin back if none is.
+    pub(super) fn admit(
+        &mut self,
+        origin: Origin,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Arc<Ticket>, Origin> {
         if self.in_flight.len() >= self.permits {
             return Err(origin);
         }
@@ -78,7 +81,7 @@ impl Admission {
         self.generation = self.generation.wrapping_add(1);
         let vacant = self.in_flight.vacant_entry();
         let id = RequestId { key: vacant.key() as u32, generation: self.generation };
-        let ticket = Ticket::new(id, request.shared_head(), now + self.time_limit);
+        let ticket = Ticket::new(id, request.shared_head(), deadline);
         let held = request.held();
         if let Origin::Client { token, .. } = origin {
             self.of_clients.insert(token, id);
@@ -151,6 +154,8 @@ fn is_live(in_flight: &Slab<InFlight>, (id, streams): (RequestId, bool)) -> bool
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(1);
@@ -158,12 +163,12 @@ mod tests {
     fn admit(admission: &mut Admission, body: usize, now: Instant) -> Option<RequestId> {
         let request = Request::post("/", vec![0; body]);
         let origin = Origin::Session { key: 0, seq: 0 };
-        admission.admit(origin, &request, now).ok().map(|ticket| ticket.id)
+        admission.admit(origin, &request, now + LIMIT).ok().map(|ticket| ticket.id)
     }
 
     #[test]
     fn permits_are_given_and_come_back() {
-        let (mut admission, now) = (Admission::new(1, LIMIT), Instant::now());
+        let (mut admission, now) = (Admission::new(1), Instant::now());
         let id = admit(&mut admission, 10, now).unwrap();
         assert_eq!((admit(&mut admission, 10, now), admission.held()), (None, "/".len() + 10));
         assert!(admission.finish(id).is_some());
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_request_ends_once_and_a_late_answer_does_not_find_its_successor() {
-        let (mut admission, now) = (Admission::new(1, LIMIT), Instant::now());
+        let (mut admission, now) = (Admission::new(1), Instant::now());
         let id = admit(&mut admission, 0, now).unwrap();
         assert!(admission.finish(id).is_some());
         let next = admit(&mut admission, 0, now).unwrap();
@@ -184,7 +189,7 @@ mod tests {
 
     #[test]
     fn deadlines_come_due_for_those_that_are_still_in_flight() {
-        let (mut admission, now) = (Admission::new(9, LIMIT), Instant::now());
+        let (mut admission, now) = (Admission::new(9), Instant::now());
         let done = admit(&mut admission, 0, now).unwrap();
         let late = admit(&mut admission, 0, now + LIMIT / 2).unwrap();
         admission.finish(done);

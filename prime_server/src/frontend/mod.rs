@@ -18,10 +18,11 @@ mod streams;
 mod timeouts;
 mod timers;
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::admission::{Admission, Origin};
@@ -36,9 +37,9 @@ use self::loans::Lent;
 use self::phases::Phase;
 use self::requests::HELD;
 use self::sessions::Sessions;
-use crate::Request;
 use crate::answers::{SHUTTING_DOWN, failed, unavailable};
 use crate::context::Reason;
+use crate::head::Head;
 use crate::http1::{Arrival, Limits};
 use crate::ids::StageId;
 use crate::loopback::{Inbox, Note};
@@ -46,12 +47,15 @@ use crate::metrics::Metrics;
 use crate::panics::log;
 use crate::response::Reply;
 use crate::transport::{Envelope, Rejected, Transport};
+use crate::{IntoResponse, Request, Response};
 
 /// What the builder decides about the front end.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) max_in_flight: usize,
     pub(crate) deadline: Duration,
+    /// By which a client may shorten that.
+    pub(crate) deadline_header: Option<HeaderName>,
     pub(crate) drain_limit: Duration,
     pub(crate) limits: Limits,
     pub(crate) cors: Option<CrossOrigin>,
@@ -64,10 +68,26 @@ impl Default for Settings {
         Self {
             max_in_flight: 4096,
             deadline: Duration::from_secs(30),
+            deadline_header: None,
             drain_limit: Duration::from_secs(30),
             limits: Limits::default(),
             cors: None,
             compress: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The time that a request has, or what is wrong with what it says of that.
+    pub(crate) fn time_of(&self, head: &Head) -> ControlFlow<Response, Duration> {
+        let Some(name) = &self.deadline_header else { return Continue(self.deadline) };
+        let Some(said) = head.headers().get(name) else { return Continue(self.deadline) };
+        let digits = said.to_str().ok().filter(|said| said.bytes().all(|byte| byte.is_ascii_digit()));
+        match digits.and_then(|digits| digits.parse().ok()) {
+            Some(milliseconds) => Continue(self.deadline.min(Duration::from_millis(milliseconds))),
+            None => {
+                Break((StatusCode::BAD_REQUEST, format!("`{name}` is no number of milliseconds\n")).into_response())
+            }
         }
     }
 }
@@ -110,7 +130,7 @@ impl FrontEnd {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            admission: Admission::new(settings.max_in_flight, settings.deadline),
+            admission: Admission::new(settings.max_in_flight),
             plans: vec![None; transport.loads().len()],
             settings,
             door,

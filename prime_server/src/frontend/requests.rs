@@ -1,7 +1,7 @@
 //! A request's way through the front end: the door, admission, and the answer to whoever waits for it.
 
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::FrontEnd;
 use super::admission::{InFlight, Origin};
@@ -20,8 +20,8 @@ use crate::{IntoResponse, Request, Response};
 impl FrontEnd {
     /// Admits a request and lets it wait for [`hand_over`](Self::hand_over), or answers it here.
     pub(super) fn accept(&mut self, mut request: Request, origin: Origin, now: Instant) {
-        let stage = match self.enter(&mut request, &origin) {
-            Continue(stage) => stage,
+        let (stage, time) = match self.enter(&mut request, &origin) {
+            Continue(entered) => entered,
             Break(mut response) => {
                 self.mark(request.head(), &mut response);
                 return self.answer(origin, response);
@@ -31,7 +31,7 @@ impl FrontEnd {
             Origin::Session { key, .. } => Some(key),
             Origin::Client { .. } => None,
         };
-        match self.admission.admit(origin, &request, now) {
+        match self.admission.admit(origin, &request, now + time) {
             Ok(ticket) => {
                 if let Some(session) = client.and_then(|key| self.sessions.get_mut(key)) {
                     session.requests.push(ticket.id);
@@ -48,8 +48,8 @@ impl FrontEnd {
         }
     }
 
-    /// Where a request goes, if it is not answered here.
-    fn enter(&mut self, request: &mut Request, origin: &Origin) -> ControlFlow<Response, StageId> {
+    /// Where a request goes and how long it may take, if it is not answered here.
+    fn enter(&mut self, request: &mut Request, origin: &Origin) -> ControlFlow<Response, (StageId, Duration)> {
         if let Some(cors) = &self.settings.cors
             && let Some(response) = cors.preflight(request.head(), self.door.allowed(request.head().path()))
         {
@@ -79,7 +79,13 @@ impl FrontEnd {
             }
             return Break(unavailable(HELD));
         }
-        Continue(stage)
+        match self.settings.time_of(request.head()) {
+            Continue(time) => Continue((stage, time)),
+            Break(response) => {
+                self.metrics.refused("deadline");
+                Break(response)
+            }
+        }
     }
 
     /// Says in an answer which pages may read it.

@@ -128,6 +128,7 @@ impl Scene {
         let settings = Settings {
             max_in_flight: 100,
             deadline: Duration::from_secs(30),
+            deadline_header: None,
             drain_limit: Duration::from_secs(30),
             limits,
             cors: None,

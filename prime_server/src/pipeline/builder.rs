@@ -55,6 +55,7 @@ impl Pipeline {
             health: None,
             metrics: None,
             cors: None,
+            deadline_header: None,
             max_hops: MAX_HOPS,
             max_parts: MAX_PARTS,
             settings: Settings::default(),
@@ -173,7 +174,7 @@ impl<L> Pipeline<L> {
     /// | `prime_connections` | gauge | open connections |
     /// | `prime_requests_in_flight` | gauge | requests accepted and not yet answered |
     /// | `prime_answers_total{code}` | counter | answers by status |
-    /// | `prime_refused_total{reason}` | counter | requests and connections answered at the door: `route`, `max_in_flight`, `queue_full`, `held`, `connections`, `too_slow`, `draining` |
+    /// | `prime_refused_total{reason}` | counter | requests and connections answered at the door: `route`, `max_in_flight`, `queue_full`, `held`, `connections`, `too_slow`, `draining`, `deadline` |
     /// | `prime_malformed_frames_total` | counter | frames of other processes that were dropped |
     /// | `prime_stage_retried_total` | counter | jobs tried again by a proxy, since their worker was lost |
     /// | `prime_stage_queue_length` | gauge | jobs that wait for a worker |
@@ -210,6 +211,23 @@ impl<L> Pipeline<L> {
     /// The time from a request's arrival to its answer; past it the answer is 504. Default: 30 s.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.options.settings.deadline = limit;
+        self
+    }
+
+    /// Lets clients shorten their deadline: the header of this name says in whole milliseconds how long the answer is waited for, from the
+    /// request's arrival. It never lengthens it; what is no number is answered 400. Default: no header does.
+    ///
+    /// ```
+    /// # use prime_server::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[stage] fn hello(_: Request, cx: &Context) -> &'static str { assert!(cx.remaining() <= Duration::from_millis(250)); "hello\n" }
+    /// let pipeline = Pipeline::new("hello").deadline_header("x-timeout-ms").stage::<hello>().build()?;
+    /// let request = http::Request::get("/").header("x-timeout-ms", "250").body("").unwrap();
+    /// assert_eq!(pipeline.test(request)?.status(), 200);
+    /// # Ok::<(), StartError>(())
+    /// ```
+    pub fn deadline_header(mut self, name: impl Into<String>) -> Self {
+        self.options.deadline_header = Some(name.into());
         self
     }
 

@@ -14,6 +14,7 @@ pub(super) struct PipelineOptions {
     pub(super) health: Option<String>,
     pub(super) metrics: Option<String>,
     pub(super) cors: Option<Cors>,
+    pub(super) deadline_header: Option<String>,
     pub(super) max_hops: u32,
     pub(super) max_parts: usize,
     pub(super) settings: Settings,
@@ -55,6 +56,11 @@ impl PipelineOptions {
             .map(Cors::build)
             .transpose()
             .or_else(|problem| require(false, place, &format!("`cors`: {problem}")).map(|()| None))?;
+        settings.deadline_header = self.deadline_header.as_deref().map(str::parse).transpose().or_else(|_| {
+            let name = self.deadline_header.as_deref().unwrap_or_default();
+            require(false, place, &format!("`deadline_header` is `{name}`, and no header has such a name"))
+                .map(|()| None)
+        })?;
         require(self.max_parts > 0, place, "`max_parts` is 0, so that no request could be split")?;
         let entries = graph::connect(&pipeline, &mut stages, &self.routes)?;
         let routes: Vec<Route> = std::iter::zip(self.routes, &entries)

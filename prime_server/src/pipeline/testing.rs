@@ -1,5 +1,6 @@
 //! A request's way through the stages on the caller's thread.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,7 +24,11 @@ struct Waiting {
 /// Runs a request from that stage on until it is answered, one job after the other.
 pub(super) fn run(built: &Built, entry: StageId, request: Request) -> Result<Response, StartError> {
     let id = RequestId { key: 0, generation: 0 };
-    let mut context = Context::new(Ticket::new(id, request.shared_head(), Instant::now() + built.settings.deadline));
+    let time = match built.settings.time_of(request.head()) {
+        ControlFlow::Continue(time) => time,
+        ControlFlow::Break(response) => return Ok(response),
+    };
+    let mut context = Context::new(Ticket::new(id, request.shared_head(), Instant::now() + time));
     let collected = Arc::new(Collected::default());
     context.sink = Some(Arc::clone(&collected) as Arc<dyn Sink>);
     let mut waiting = vec![Waiting { stage: entry, context, payload: Payload::new(request) }];

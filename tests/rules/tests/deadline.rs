@@ -112,3 +112,35 @@ fn a_long_stage_timeout_does_not_move_the_deadline() {
     let (_running, address) = start(&pipeline.timeout(Duration::from_secs(600)).build().unwrap());
     assert_eq!(get(address, "/").status, 200);
 }
+
+#[test]
+fn a_header_shortens_the_deadline_and_never_lengthens_it() {
+    let gate = Gate::new();
+    let pass = gate.clone();
+    let stage = move |request: Request, cx: &Context| {
+        if request.head().path() == "/stuck" {
+            pass.pass();
+        }
+        (cx.remaining().as_secs() / 60).to_string()
+    };
+    let hour = Duration::from_secs(3600);
+    let pipeline = Pipeline::new("header").deadline(hour).deadline_header("X-Timeout-Ms").stage_from(first(stage));
+    let (_running, address) = start(&pipeline.workers(1).build().unwrap());
+    let mut client = Client::connect(address);
+    let mut ask = |path: &str, said: &str| {
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-timeout-ms: {said}\r\n\r\n"));
+        let answer = client.read();
+        (answer.status, answer.text().to_owned())
+    };
+    assert_eq!(ask("/", "1800000"), (200, "29".to_owned()));
+    assert_eq!(ask("/", "36000000"), (200, "59".to_owned()));
+    for wrong in ["", "soon", "-1", "+1", "1.5", "1s", "18446744073709551616"] {
+        assert_eq!(ask("/", wrong), (400, "`x-timeout-ms` is no number of milliseconds\n".to_owned()), "{wrong}");
+    }
+    assert_eq!(ask("/stuck", "20").0, 504);
+    assert_eq!(ask("/stuck", "0").0, 504);
+    gate.open();
+    assert_eq!(get(address, "/").text(), "59");
+    let error = Pipeline::new("p").deadline_header("no name").stage_from(first(|_: Request, _: &Context| "")).build();
+    assert!(error.unwrap_err().to_string().contains("no header has such a name"));
+}
