@@ -1,17 +1,15 @@
 //! One socket to one proxy, from its connection to its loss.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fragments::{Assembly, TooLarge};
+use super::monitored::Monitored;
 use super::outbox::{Outbox, Sent};
 use super::wire::{Command, Welcome, decode};
 use super::{BATCH, Options};
 
 pub(super) struct Connection {
-    socket: zmq::Socket,
-    /// Tells at once what the operating system knows of the connection.
-    monitor: zmq::Socket,
+    socket: Monitored,
     outbox: Outbox,
     assembly: Assembly,
     linked: bool,
@@ -50,9 +48,6 @@ const BROKEN: [zmq::SocketEvent; 3] = [
     zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
 ];
 
-/// Makes the monitors' names unique.
-static MONITORS: AtomicU64 = AtomicU64::new(0);
-
 impl Connection {
     pub(super) fn open(context: &zmq::Context, options: &Options, endpoint: &str, now: Instant) -> zmq::Result<Self> {
         let socket = context.socket(zmq::DEALER)?;
@@ -62,17 +57,12 @@ impl Connection {
         // The system's own limit is minutes, for which a network that is back would go unnoticed.
         socket.set_connect_timeout(i32::try_from(options.liveness.as_millis()).unwrap_or(i32::MAX))?;
         options.secured.connect(&socket)?;
-        let name = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
-        let events = [zmq::SocketEvent::CONNECTED, zmq::SocketEvent::DISCONNECTED].into_iter().chain(BROKEN);
-        socket.monitor(&name, events.map(|event| i32::from(event.to_raw())).sum())?;
-        let monitor = context.socket(zmq::PAIR)?;
-        monitor.set_linger(0)?;
-        monitor.connect(&name)?;
+        let kinds = [zmq::SocketEvent::CONNECTED, zmq::SocketEvent::DISCONNECTED].into_iter().chain(BROKEN);
+        let socket = Monitored::new(context, socket, kinds)?;
         socket.connect(endpoint)?;
         let outbox = Outbox::default();
         Ok(Self {
             socket,
-            monitor,
             outbox,
             assembly: Assembly::default(),
             linked: false,
@@ -121,7 +111,7 @@ impl Connection {
     }
 
     pub(super) fn poll_items(&self) -> [zmq::PollItem<'_>; 2] {
-        [self.socket.as_poll_item(zmq::POLLIN), self.monitor.as_poll_item(zmq::POLLIN)]
+        self.socket.poll_items()
     }
 
     pub(super) fn flush(&mut self, now: Instant) -> Result<(), Closing> {
@@ -191,17 +181,12 @@ impl Connection {
     /// Whether the operating system says that the connection has ended.
     fn is_closed(&mut self, now: Instant) -> bool {
         let mut closed = false;
-        let mut frame = zmq::Message::new();
-        while self.monitor.recv(&mut frame, zmq::DONTWAIT).is_ok() {
-            let event = frame.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
-            let connected = event == Some(zmq::SocketEvent::CONNECTED.to_raw());
-            closed |= event == Some(zmq::SocketEvent::DISCONNECTED.to_raw());
-            self.broken |= BROKEN.iter().any(|broken| event == Some(broken.to_raw()));
-            if connected && self.heard.is_none() {
-                self.heard = Some(now);
+        while let Some((kind, _)) = self.socket.event() {
+            closed |= kind == zmq::SocketEvent::DISCONNECTED.to_raw();
+            self.broken |= BROKEN.iter().any(|broken| kind == broken.to_raw());
+            if kind == zmq::SocketEvent::CONNECTED.to_raw() {
+                self.heard.get_or_insert(now);
             }
-            // The endpoint.
-            let _ = self.monitor.recv(&mut frame, zmq::DONTWAIT);
         }
         closed
     }

@@ -10,6 +10,7 @@ mod front;
 pub(crate) mod fuzzing;
 mod host;
 mod links;
+mod monitored;
 #[cfg(test)]
 mod network;
 mod outbox;

@@ -1,3 +1,6 @@
+use std::io::Write;
+use std::net::TcpListener;
+
 use super::*;
 use crate::transport::zmq::stand_in::{LIVENESS, StandIn, until, welcome};
 use crate::transport::zmq::wire::{Status, decode, encode};
@@ -115,7 +118,6 @@ fn a_proxy_of_which_only_the_address_is_known_is_asked_what_it_serves() {
     // Another may be there by then.
     scene.now += LIVENESS;
     scene.must_be_lost();
-    scene.now += REFUSED_PAUSE;
     assert_eq!(scene.hello().0, Role::Inquirer);
 }
 
@@ -252,15 +254,59 @@ fn what_is_elsewhere_is_not_connected_to_without_a_word() {
     assert_eq!(scene.links.next, 1, "there was no other attempt");
 }
 
+/// A worker of `a` that has found one proxy, there.
+fn found(endpoint: String) -> Scene {
+    let mut scene = Scene::new(Some("a"));
+    scene.find(&[(Some("a"), endpoint)]);
+    assert_eq!(scene.links.targets.len(), 1, "the stand-in is forgotten");
+    scene
+}
+
 #[test]
 fn that_there_is_no_proxy_is_said_after_a_while_and_then_now_and_then() {
-    let mut scene = Scene::linked();
-    scene.find(&[(Some("a"), "ipc://@prime-nobody-has-this-name".to_owned())]);
-    scene.links.targets.retain(|target| target.wanted);
+    let mut scene = found("ipc://@prime-nobody-has-this-name".to_owned());
     let State::Open { connection, .. } = &scene.links.targets[0].state else { panic!("it is tried") };
     assert_eq!(connection.trouble(), "nobody listens there");
     assert_eq!(scene.links.next_due(), Some(scene.now + PATIENCE));
     scene.now += PATIENCE;
     scene.turn();
     assert_eq!(scene.links.next_due(), Some(scene.now + LONG_PATIENCE));
+}
+
+#[test]
+fn whoever_does_not_speak_the_language_is_told_from_a_proxy_that_says_nothing() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut scene = found(format!("tcp://{}", other.local_addr().unwrap()));
+    // ZMTP 3.0 with a mechanism that nobody has.
+    let mut greeting = [0; 64];
+    greeting[..12].copy_from_slice(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0]);
+    greeting[12..16].copy_from_slice(b"NONE");
+    std::thread::spawn(move || {
+        let mut clients = Vec::new();
+        for client in other.incoming().flatten() {
+            let _ = (&client).write_all(&greeting);
+            clients.push(client);
+        }
+    });
+    // In real time, since it is ZeroMQ that finds out.
+    let (start, began) = (scene.now, Instant::now());
+    until("the handshake has failed", || {
+        scene.now = start + began.elapsed();
+        scene.turn();
+        let target = &scene.links.targets[0];
+        let State::Open { connection, .. } = &target.state else { return None };
+        let troubles = [target.trouble, Some(connection.trouble())];
+        troubles.iter().flatten().any(|trouble| trouble.contains("the handshake fails")).then_some(())
+    });
+}
+
+#[test]
+fn links_that_are_given_up_while_they_connect_hold_up_no_other() {
+    let mut scene = Scene::new(Some("a"));
+    let endpoint = scene.proxy.endpoint().to_owned();
+    for _ in 0..300 {
+        scene.find(&[]);
+        scene.find(&[(Some("a"), endpoint.clone())]);
+    }
+    assert_eq!(scene.hello().0, Role::Worker);
 }

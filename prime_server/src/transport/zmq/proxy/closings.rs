@@ -7,36 +7,26 @@
 use std::collections::HashMap;
 
 use super::desk::Route;
+use crate::transport::zmq::monitored::Monitored;
 
+#[derive(Default)]
 pub(super) struct Closings {
-    monitor: zmq::Socket,
     routes: HashMap<i32, Route>,
     closed: Vec<Route>,
 }
 
-const MONITOR: &str = "inproc://monitor";
-
 impl Closings {
-    /// To be made before the socket is bound.
-    pub(super) fn of(context: &zmq::Context, socket: &zmq::Socket) -> zmq::Result<Self> {
-        socket.monitor(MONITOR, zmq::SocketEvent::DISCONNECTED.to_raw().into())?;
-        let monitor = context.socket(zmq::PAIR)?;
-        monitor.set_linger(0)?;
-        monitor.connect(MONITOR)?;
-        Ok(Self { monitor, routes: HashMap::new(), closed: Vec::new() })
-    }
-
     /// A peer says HELLO with this frame.
-    pub(super) fn note(&mut self, route: &[u8], frame: &mut zmq::Message) {
-        self.read();
+    pub(super) fn note(&mut self, socket: &Monitored, route: &[u8], frame: &mut zmq::Message) {
+        self.read(socket);
         if let Some(descriptor) = frame.gets("__fd").and_then(|descriptor| descriptor.parse().ok()) {
             self.routes.insert(descriptor, route.into());
         }
     }
 
     /// Those that have closed since. What they sent before that can be received by now.
-    pub(super) fn take(&mut self) -> Vec<Route> {
-        self.read();
+    pub(super) fn take(&mut self, socket: &Monitored) -> Vec<Route> {
+        self.read(socket);
         std::mem::take(&mut self.closed)
     }
 
@@ -45,18 +35,9 @@ impl Closings {
         self.closed.extend(closed);
     }
 
-    pub(super) fn poll_item(&self) -> zmq::PollItem<'_> {
-        self.monitor.as_poll_item(zmq::POLLIN)
-    }
-
-    fn read(&mut self) {
-        let mut event = zmq::Message::new();
-        while self.monitor.recv(&mut event, zmq::DONTWAIT).is_ok() {
-            // Two bytes of the event's kind, of which one is asked for, and four of its value.
-            let descriptor = event.get(2..6).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
-            self.closed.extend(descriptor.and_then(|descriptor| self.routes.remove(&descriptor)));
-            // The endpoint.
-            let _ = self.monitor.recv(&mut event, zmq::DONTWAIT);
+    fn read(&mut self, socket: &Monitored) {
+        while let Some((_, descriptor)) = socket.event() {
+            self.closed.extend(self.routes.remove(&descriptor));
         }
     }
 }

@@ -20,6 +20,7 @@ use self::desk::Desk;
 pub(crate) use self::desk::Terms;
 pub(crate) use self::gauges::{Gauges, Load};
 use super::curve::Doorkeeper;
+use super::monitored::Monitored;
 use super::outbox::Sent;
 use super::wire::{Command, PeerId};
 use super::{BATCH, Options};
@@ -43,7 +44,7 @@ pub(crate) enum Order {
 }
 
 pub(crate) struct Proxy {
-    socket: zmq::Socket,
+    socket: Monitored,
     closings: Closings,
     mailbox: Mailbox<Order>,
     desk: Desk,
@@ -86,22 +87,22 @@ impl Proxy {
         };
         let address = address.map_err(refuse)?;
         let context = zmq::Context::new();
-        let open = || -> zmq::Result<(zmq::Socket, Closings, Option<Doorkeeper>)> {
+        let open = || -> zmq::Result<(Monitored, Option<Doorkeeper>)> {
             let socket = context.socket(zmq::ROUTER)?;
             super::set_up(&socket, &address)?;
             socket.set_router_mandatory(true)?;
             let doorkeeper = options.secured.bind(&context, &socket)?;
-            let closings = Closings::of(&context, &socket)?;
+            let socket = Monitored::new(&context, socket, [zmq::SocketEvent::DISCONNECTED])?;
             socket.bind(&address)?;
-            Ok((socket, closings, doorkeeper))
+            Ok((socket, doorkeeper))
         };
-        let (socket, closings, doorkeeper) = open().map_err(|error| refuse(endpoint::remedy(error)))?;
+        let (socket, doorkeeper) = open().map_err(|error| refuse(endpoint::remedy(error)))?;
         let bound = socket.get_last_endpoint().ok().and_then(Result::ok);
         let endpoint = bound.unwrap_or(address);
         let desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms, gauges);
         Ok(Self {
             socket,
-            closings,
+            closings: Closings::default(),
             mailbox,
             desk,
             endpoint,
@@ -167,7 +168,7 @@ impl Proxy {
     }
 
     fn receive(&mut self, now: Instant, most: usize) -> bool {
-        let closed = self.closings.take();
+        let closed = self.closings.take(&self.socket);
         let (mut route, mut frame) = (zmq::Message::new(), zmq::Message::new());
         for _ in 0..most {
             if self.socket.recv(&mut route, zmq::DONTWAIT).is_err() {
@@ -177,7 +178,7 @@ impl Proxy {
             }
             while self.socket.get_rcvmore().unwrap_or(false) && self.socket.recv(&mut frame, zmq::DONTWAIT).is_ok() {
                 if frame.first() == Some(&Command::HELLO) {
-                    self.closings.note(&route, &mut frame);
+                    self.closings.note(&self.socket, &route, &mut frame);
                 }
                 self.desk.receive(&route, &frame, now);
             }
@@ -192,7 +193,8 @@ impl Proxy {
         let mut rung = false;
         if self.mailbox.notes.is_empty() {
             let event = zmq::PollItem::from_fd(self.mailbox.event().as_raw_fd(), zmq::POLLIN);
-            let mut items = [event, self.socket.as_poll_item(zmq::POLLIN), self.closings.poll_item()];
+            let [socket, closings] = self.socket.poll_items();
+            let mut items = [event, socket, closings];
             // EINTR ends the wait early, which does no harm.
             let _ = zmq::poll(&mut items, super::poll_timeout(due));
             rung = items[0].is_readable();
