@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
+use prime_server::prelude::*;
+
 use crate::PATIENCE;
 
 /// Holds whoever passes until it is opened. Clones are the same gate.
@@ -19,6 +21,15 @@ impl Gate {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// For `first(gate.stage())`: a stage that passes it, and answers `done`.
+    pub fn stage(&self) -> impl Fn(Request, &Context) -> &'static str + Clone + use<> {
+        let gate = self.clone();
+        move |_, _| {
+            gate.pass();
+            "done"
+        }
     }
 
     /// Waits until the gate is open.
