@@ -217,10 +217,7 @@ pub(super) fn take(name: &str, parser: &mut Parser, given: &mut Given) -> Result
         }
         _ => {}
     }
-    let value = parser.value().and_then(ValueExt::string).map_err(words)?;
-    if value.is_empty() {
-        return Err(refuse(format!("`--{name}` is empty")));
-    }
+    let value = value(name, parser)?;
     let wrong = |what: &str| refuse(format!("`--{name} {value}`: {what}"));
     let time = || time(&value).ok_or_else(|| wrong("a time is expected, such as 1s or 250ms"));
     let count = || value.parse().map_err(|_| wrong("a number is expected"));
@@ -247,6 +244,12 @@ pub(super) fn take(name: &str, parser: &mut Parser, given: &mut Given) -> Result
         _ => return Err(refuse(format!("there is no option `--{name}`"))),
     }
     Ok(())
+}
+
+/// The value of an option of that name.
+pub(super) fn value(name: &str, parser: &mut Parser) -> Result<String, StartError> {
+    let value = parser.value().and_then(ValueExt::string).map_err(|error| refuse(error.to_string()))?;
+    if value.is_empty() { Err(refuse(format!("`--{name}` is empty"))) } else { Ok(value) }
 }
 
 /// A time with its unit: `s`, `ms`, `us` or `m`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::arguments::{Given, front_end, proxy, refuse, take, time};
+use super::arguments::{Given, front_end, proxy, refuse, take, time, value};
 use super::{help, log, print, say_where};
 use crate::StartError;
 use crate::frontend::Settings;
@@ -88,10 +88,7 @@ fn front_option(name: &str, parser: &mut Parser, front: &mut Front) -> Result<()
     if !known {
         return Err(refuse(format!("there is no option `--{name}`")));
     }
-    let value = parser.value().and_then(ValueExt::string).map_err(|error| refuse(error.to_string()))?;
-    if value.is_empty() {
-        return Err(refuse(format!("`--{name}` is empty")));
-    }
+    let value = value(name, parser)?;
     let wrong = |what: &str| refuse(format!("`--{name} {value}`: {what}"));
     match name {
         "entry" => front.entry = Some(value),
