@@ -202,3 +202,49 @@ impl Proxy {
         self.mailbox.disarm(rung);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::mailbox::mailbox;
+    use crate::metrics::{Metrics, Share};
+    use crate::security::Secured;
+    use crate::transport::zmq::stand_in::until;
+    use crate::transport::zmq::wire::{Hello, MAGIC, Role, VERSION, encode};
+
+    #[test]
+    fn a_turn_after_a_pause_ends_although_more_has_come() {
+        let metrics = Metrics::new("test");
+        let counts = Arc::new(metrics.stage("a", Share::Queue));
+        let malformed = metrics.malformed.clone();
+        let gauges = Gauges { counts, load: Arc::default(), standing: Arc::default(), malformed: malformed.clone() };
+        let identity =
+            Identity { peer: [1; 16], name: "me".to_owned(), stage: "a".to_owned(), terms: Terms::default() };
+        let hour = Duration::from_secs(3600);
+        let options = Options { liveness: hour, wait: hour, secured: Secured::Open { insecure: false } };
+        let (_post, orders) = mailbox().unwrap();
+        let endpoint = format!("ipc://@prime-proxy-{}", std::process::id());
+        let mut proxy = Proxy::bind(&endpoint, identity, options, hour, orders, gauges).unwrap();
+
+        let peer = zmq::Context::new().socket(zmq::DEALER).unwrap();
+        crate::transport::zmq::set_up(&peer, &endpoint).unwrap();
+        peer.connect(&endpoint).unwrap();
+        let (magic, version, liveness, role) = (MAGIC, VERSION, 3_600_000, Role::FrontEnd);
+        let (name, stage, message, worker) = ("flood", "a", None, None);
+        let hello = Hello { magic, version, liveness, peer: [2; 16], name, role, stage, message, worker };
+        peer.send(encode(&Command::Hello(hello)), 0).unwrap();
+        let all = 3 * CATCH_UP as u64;
+        for _ in 0..all {
+            peer.send(&[99][..], 0).unwrap();
+        }
+        until("all has been taken", || {
+            let (now, before) = (Instant::now(), malformed.get());
+            proxy.turned = now - 2 * PAUSE;
+            proxy.turn(now);
+            assert!(malformed.get() - before <= CATCH_UP as u64);
+            (malformed.get() == all).then_some(())
+        });
+    }
+}
