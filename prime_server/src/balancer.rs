@@ -6,14 +6,19 @@
 //! Binding is late: a job stays in the queue until a worker has come for it ([`Balancer::take`]). A parked worker that is woken
 //! by [`summon`](Balancer::summon) may find that another, which became free while it woke up, was faster.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use self::quantum::Quantum;
 pub(crate) use self::queue::{Job, Options};
 use self::queue::{JobKey, Queue};
+use self::roster::{Roster, Run};
 use crate::ids::RequestId;
 
 pub(crate) mod crews;
+mod quantum;
 pub(crate) mod queue;
+mod roster;
+mod sketch;
 
 /// A worker's number within its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,35 +37,16 @@ pub(crate) enum Expired<J> {
 #[derive(Debug)]
 pub(crate) struct Balancer<J> {
     queue: Queue<J, (), ()>,
-    workers: Vec<Worker>,
-    /// The parked ones; the last to park is the first to be woken, since its cache is the warmest.
-    idle: Vec<WorkerId>,
-    summoned: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Worker {
-    /// Not there yet, or lost.
-    Absent,
-    Idle,
-    /// Woken, on its way.
-    Summoned,
-    /// Between two jobs, or not yet parked.
-    Free,
-    Busy {
-        entry: usize,
-    },
+    roster: Roster,
+    quantum: Quantum,
+    /// No job is given out.
+    still: bool,
 }
 
 impl<J: Job> Balancer<J> {
-    /// A balancer for workers numbered from 0, none of which is there yet.
-    pub(crate) fn new(options: Options, workers: usize) -> Self {
-        Self {
-            queue: Queue::new(options),
-            workers: vec![Worker::Absent; workers],
-            idle: Vec::with_capacity(workers),
-            summoned: 0,
-        }
+    /// A balancer that lets `slots` jobs run at a time. No worker is there yet.
+    pub(crate) fn new(options: Options, slots: usize) -> Self {
+        Self { queue: Queue::new(options), roster: Roster::new(slots), quantum: Quantum::new(), still: false }
     }
 
     /// How many jobs wait.
@@ -68,60 +54,126 @@ impl<J: Job> Balancer<J> {
         self.queue.waiting()
     }
 
-    /// How many jobs run.
+    /// How many jobs run, demoted ones among them.
     pub(crate) fn running(&self) -> usize {
         self.queue.taken()
+    }
+
+    /// How many jobs run at a time.
+    pub(crate) fn slots(&self) -> usize {
+        self.roster.slots()
+    }
+
+    /// How many jobs were demoted and run still.
+    pub(crate) fn demoted(&self) -> usize {
+        self.roster.demoted()
+    }
+
+    /// How many workers have nothing to do and no slot.
+    pub(crate) fn spares(&self) -> usize {
+        self.roster.spares()
+    }
+
+    /// Whether jobs wait for which there is no worker at hand.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.waiting() > self.roster.at_hand()
     }
 
     /// Queues a job and gives its place, for [`cancel`](Self::cancel), or hands it back if the queue is full. Jobs that an
     /// idle or summoned worker will take at once do not count as waiting. Afterwards, [`summon`](Self::summon).
     pub(crate) fn offer(&mut self, job: J, now: Instant) -> Result<u32, J> {
-        let JobKey { slot, .. } = self.queue.offer(job, (), self.idle.len() + self.summoned, now)?;
+        let JobKey { slot, .. } = self.queue.offer(job, (), self.roster.at_hand(), now)?;
         Ok(slot)
     }
 
     /// The idle worker to wake, where more jobs wait than workers are on their way. To be asked after an offer, after a worker
-    /// was lost, and after one went idle.
+    /// was lost, after one went idle, and after the pool [stood still](Self::stand_still).
     pub(crate) fn summon(&mut self) -> Option<WorkerId> {
-        if self.summoned >= self.waiting() {
+        if self.still || self.roster.summoned() >= self.waiting() {
             return None;
         }
-        let worker = self.idle.pop()?;
-        self.workers[worker.0] = Worker::Summoned;
-        self.summoned += 1;
-        Some(worker)
+        self.roster.summon()
     }
 
-    /// A free worker asks for work. `None` makes it idle: it parks until an offer summons it.
-    pub(crate) fn take(&mut self, worker: WorkerId) -> Option<J> {
-        self.leave(worker);
-        if let Some(entry) = self.queue.first() {
-            self.workers[worker.0] = Worker::Busy { entry };
+    /// A worker asks for work. `None` makes it idle: it parks until an offer summons it. One that finds all slots taken is a spare, and
+    /// parks until it gets one.
+    pub(crate) fn take(&mut self, worker: WorkerId, now: Instant) -> Option<J> {
+        let may_work = self.roster.ask(worker) && !self.still;
+        if let Some(entry) = self.queue.first().filter(|_| may_work) {
+            self.roster.begin(worker, Run { entry, since: now });
             return Some(self.queue.take(entry, ()));
         }
-        self.workers[worker.0] = Worker::Idle;
-        self.idle.push(worker);
+        self.roster.park(worker);
         None
     }
 
-    /// A worker's job is over: answered, or accepted by the next stage.
-    pub(crate) fn done(&mut self, worker: WorkerId) {
-        if let Worker::Busy { entry } = self.workers[worker.0] {
-            self.queue.finish(entry);
-            self.workers[worker.0] = Worker::Free;
+    /// A worker's job is over: answered, or accepted by the next stage. It ran for so long.
+    pub(crate) fn done(&mut self, worker: WorkerId, ran: Duration) {
+        if let Some(run) = self.roster.finish(worker) {
+            self.queue.finish(run.entry);
+            self.quantum.learn(ran);
+        }
+    }
+
+    /// A worker's job is over without having run.
+    pub(crate) fn abandoned(&mut self, worker: WorkerId) {
+        if let Some(run) = self.roster.finish(worker) {
+            self.queue.finish(run.entry);
         }
     }
 
     /// A worker is gone, with the job that it ran, if it ran one: a thread takes its job's message with it, so that even of an
     /// idempotent stage there is nothing left to try again.
     pub(crate) fn lost(&mut self, worker: WorkerId) -> Option<RequestId> {
-        self.leave(worker);
-        let Worker::Busy { entry } = std::mem::replace(&mut self.workers[worker.0], Worker::Absent) else {
-            return None;
-        };
+        let Run { entry, .. } = self.roster.lose(worker)?;
         let id = self.queue.id(entry);
         self.queue.finish(entry);
         Some(id)
+    }
+
+    /// The workers whose job has outrun its quantum and has a slot still, each with the moment since when it runs.
+    pub(crate) fn overdue(&self, now: Instant) -> impl Iterator<Item = (WorkerId, Instant)> {
+        let quantum = self.quantum.get();
+        let overdue = self.roster.busy().filter(move |(_, run)| now.saturating_duration_since(run.since) >= quantum);
+        overdue.map(|(worker, run)| (worker, run.since))
+    }
+
+    /// How long a job may run while others wait.
+    pub(crate) fn quantum(&self) -> Duration {
+        self.quantum.get()
+    }
+
+    /// When the next job outruns its quantum, of those that have not at `now`.
+    pub(crate) fn next_overdue(&self, now: Instant) -> Option<Instant> {
+        let quantum = self.quantum.get();
+        self.roster.busy().map(|(_, run)| run.since + quantum).filter(|due| *due > now).min()
+    }
+
+    /// Takes the slot of a worker, which goes on with the job that it runs since that moment, and gives it to a spare, which is to be
+    /// woken. `None` where the worker has no such job any more, or where there is no spare.
+    pub(crate) fn demote(&mut self, worker: WorkerId, since: Instant, now: Instant) -> Option<WorkerId> {
+        self.roster.busy().find(|(busy, run)| *busy == worker && run.since == since)?;
+        self.roster.demote(worker, now)
+    }
+
+    /// The worker that has been demoted for longest, and since when.
+    pub(crate) fn longest_demoted(&self) -> Option<(WorkerId, Instant)> {
+        self.roster.longest_demoted()
+    }
+
+    /// A spare that may end.
+    pub(crate) fn dismiss(&mut self) -> Option<WorkerId> {
+        self.roster.dismiss()
+    }
+
+    /// From now on, no job is given out, or jobs are again. Afterwards, [`summon`](Self::summon).
+    pub(crate) fn stand_still(&mut self, still: bool) {
+        self.still = still;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_still(&self) -> bool {
+        self.still
     }
 
     /// Takes a waiting job out. `None` where it no longer waits.
@@ -149,18 +201,6 @@ impl<J: Job> Balancer<J> {
     /// Gives up all waiting jobs, first come first.
     pub(crate) fn clear(&mut self) -> Vec<J> {
         self.queue.clear()
-    }
-
-    /// Forgets that a worker was idle or summoned.
-    fn leave(&mut self, worker: WorkerId) {
-        match self.workers[worker.0] {
-            Worker::Idle => self.idle.retain(|idle| *idle != worker),
-            Worker::Summoned => self.summoned -= 1,
-            Worker::Absent | Worker::Free | Worker::Busy { .. } => {}
-        }
-        if matches!(self.workers[worker.0], Worker::Idle | Worker::Summoned) {
-            self.workers[worker.0] = Worker::Free;
-        }
     }
 }
 

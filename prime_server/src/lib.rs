@@ -117,6 +117,7 @@ mod cli;
 mod compression;
 mod context;
 mod deadlines;
+mod demotion;
 mod discovery;
 mod endpoint;
 mod error;
@@ -125,6 +126,7 @@ mod frontend;
 mod head;
 mod http1;
 mod ids;
+mod kernel;
 mod lifecycle;
 mod loopback;
 mod mailbox;
@@ -139,9 +141,11 @@ mod response;
 mod route;
 mod runner;
 mod schema;
+mod seat;
 mod security;
 mod split;
 mod stage;
+mod supervisor;
 mod transport;
 mod wake;
 mod worker;
@@ -151,9 +155,10 @@ mod worker;
 #[doc = include_str!("../../docs/graphs.md")]
 struct Graphs;
 
-/// The atomics that the wake-up protocol uses; its loom test puts loom's in their place.
+/// What the protocols of our own atomics use; their loom tests put loom's in its place.
 mod sync {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
+    pub(crate) use std::thread::yield_now;
 }
 
 pub use prime_server_macros::{Message, Routes, Schema, Stage, stage};

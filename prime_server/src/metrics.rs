@@ -85,6 +85,8 @@ pub(crate) struct StageMetrics {
     ended: Box<[IntCounter]>,
     /// Jobs that were given to another worker after theirs was lost.
     pub(crate) retried: IntCounter,
+    /// Jobs that lost their slot.
+    demoted: IntCounter,
 }
 
 impl StageMetrics {
@@ -98,6 +100,10 @@ impl StageMetrics {
 
     pub(crate) fn ran(&self, time: Duration) {
         self.run_time.observe(time.as_secs_f64());
+    }
+
+    pub(crate) fn demoted(&self) {
+        self.demoted.inc();
     }
 
     pub(crate) fn ended(&self, how: Ended) {
@@ -191,6 +197,8 @@ impl Metrics {
             Opts::new("stage_outcomes_total", "Jobs that ended at this stage, by how.").const_labels(labels());
         let retried = Opts::new("stage_retried_total", "Jobs tried again since their worker was lost.");
         let retried = IntCounter::with_opts(retried.const_labels(labels())).expect("legal names");
+        let demoted = Opts::new("stage_demoted_total", "Jobs that ran for long while others waited, and made room.");
+        let demoted = IntCounter::with_opts(demoted.const_labels(labels())).expect("legal names");
         let outcomes = register(&self.registry, IntCounterVec::new(outcomes, &["reason"]).expect("legal names"));
         let queue_delay = match share {
             Share::Work => ("stage_ahead_delay_seconds", "How long jobs that were taken ahead waited for a thread."),
@@ -201,6 +209,7 @@ impl Metrics {
             queue_delay: histogram(queue_delay.0, queue_delay.1, true),
             run_time: histogram("stage_run_seconds", "How long jobs ran.", share != Share::Queue),
             retried: if share == Share::Queue { register(&self.registry, retried) } else { retried },
+            demoted: if share == Share::Queue { demoted } else { register(&self.registry, demoted) },
             ended: Ended::ALL.iter().map(|ended| outcomes.with_label_values(&[ended.as_str()])).collect(),
         }
     }

@@ -147,13 +147,15 @@ pub struct StageOptions {
     pub(crate) queue: Option<usize>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) idempotent: bool,
+    pub(crate) demote: Option<bool>,
+    pub(crate) max_instances: Option<usize>,
 }
 
 impl StageOptions {
     /// No option set.
     #[must_use]
     pub const fn new() -> Self {
-        Self { workers: None, queue: None, timeout: None, idempotent: false }
+        Self { workers: None, queue: None, timeout: None, idempotent: false, demote: None, max_instances: None }
     }
 
     /// How many workers (threads) the stage has. Default: one for each core.
@@ -189,6 +191,22 @@ impl StageOptions {
     #[must_use]
     pub const fn idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = idempotent;
+        self
+    }
+
+    /// Whether a job that runs for long makes room for those that wait: see [`Pipeline::demote`](crate::Pipeline::demote). Default: it
+    /// does, on Linux.
+    #[must_use]
+    pub const fn demote(mut self, demote: bool) -> Self {
+        self.demote = Some(demote);
+        self
+    }
+
+    /// How many instances of the stage there are at most, those of demoted jobs among them. Default: the pipeline's `max_in_flight` for
+    /// stages without a state, such as functions, and twice the workers for others.
+    #[must_use]
+    pub const fn max_instances(mut self, instances: usize) -> Self {
+        self.max_instances = Some(instances);
         self
     }
 }

@@ -1,30 +1,31 @@
 //! A worker: one thread, one stage instance, one job at a time. Next, run, resolve, dispatch or answer.
 
+use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::Sender;
 
 use crate::answers;
 use crate::balancer::WorkerId;
 use crate::compression::compress;
 use crate::context::{Context, Reason, Sink};
 use crate::ids::StageId;
+use crate::kernel::Tid;
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};
 use crate::payload::Payload;
 use crate::response::Reply;
 use crate::runner::{Job, Runner, RunnerFactory};
-use crate::transport::{Envelope, Gather, Next, Outlet, Pool, Rejected, Source};
+use crate::seat::{Asked, Seat};
+use crate::transport::{Envelope, Gather, Next, Outlet, Pool, Rejected, SeatSink, Source, StreamSink};
 use crate::{Response, StartError, Step};
 
 /// The first pause between two attempts to construct a stage again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
-pub(crate) struct Worker {
-    pub(crate) id: WorkerId,
+/// What all workers of a stage have in common.
+pub(crate) struct Duties {
     /// The stage's name.
     pub(crate) stage: &'static str,
     pub(crate) factory: RunnerFactory,
@@ -37,13 +38,36 @@ pub(crate) struct Worker {
     pub(crate) outlet: Arc<dyn Outlet>,
     pub(crate) metrics: Arc<StageMetrics>,
     /// Where streamed answers go.
-    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) sink: Arc<StreamSink>,
     /// The least bytes of an answer that is compressed, if any is.
     pub(crate) compress: Option<usize>,
 }
 
+/// One worker.
+pub(crate) struct Worker {
+    id: WorkerId,
+    seat: Arc<Seat>,
+    duties: Arc<Duties>,
+}
+
+/// A job that has run.
+struct Ran {
+    context: Context,
+    /// What becomes of it; an error is what its stage said when it panicked.
+    step: Result<Option<Step>, String>,
+    ended: Instant,
+    /// For so long.
+    time: Duration,
+}
+
+/// A worker that was demoted and cannot return: what is left to do for it.
+pub(crate) struct Leaving {
+    worker: Worker,
+    source: Source,
+    ran: Box<Ran>,
+}
+
 /// How a worker goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// With the next job.
     Next,
@@ -51,32 +75,49 @@ enum Then {
     Rebuild,
     /// No job will come any more.
     End,
+    /// Its thread must not do anything any more that others may wait for.
+    Leave(Box<Ran>),
 }
 
 impl Worker {
-    /// The thread's whole life. Says through `started` whether the stage could be constructed.
-    pub(crate) fn run(self, started: Sender<Result<(), StartError>>) {
-        let mut runner = match self.construct() {
+    /// A new worker of its pool, to be [`run`](Self::run) on a thread of its own.
+    pub(crate) fn hire(duties: &Arc<Duties>) -> Self {
+        let (id, seat) = duties.pool.hire();
+        Self { id, seat, duties: Arc::clone(duties) }
+    }
+
+    pub(crate) fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// The thread's whole life. Says whether the stage could be constructed, and how long that took.
+    pub(crate) fn run(self, made: impl FnOnce((Arc<Duties>, Result<Duration, StartError>))) {
+        let begun = Instant::now();
+        let (duties, constructed) = (Arc::clone(&self.duties), self.construct());
+        let mut runner = match constructed {
             Ok(runner) => {
-                let _ = started.send(Ok(()));
+                made((duties, Ok(begun.elapsed())));
                 runner
             }
-            Err(error) => {
-                let _ = started.send(Err(error));
-                return;
-            }
+            Err(error) => return made((duties, Err(error))),
         };
-        // Whoever waits for all workers to start waits until the last sender is gone.
-        drop(started);
         loop {
+            let mut source = self.duties.pool.source(self.id, Arc::clone(&self.duties.outlet));
             // What escapes is a panic outside of a job's run, such as in the drop of a message: the source is dropped
             // with the job that it had, and that answers.
-            let then = caught(|| self.work(&mut runner)).unwrap_or_else(|panic| {
-                log(|| tracing::error!(stage = self.stage, panic, "a worker panicked outside of its stage"));
+            let then = caught(|| self.work(&mut runner, &mut source)).unwrap_or_else(|panic| {
+                log(|| tracing::error!(stage = self.duties.stage, panic, "a worker panicked outside of its stage"));
                 Then::Rebuild
             });
+            if let Then::Leave(ran) = then {
+                let seat = Arc::clone(&self.seat);
+                seat.leave(Asked::Leave(Box::new(Leaving { worker: self, source, ran })));
+                let _ = caught(|| drop(runner));
+                return;
+            }
+            drop(source);
             let _ = caught(|| drop(runner));
-            if then == Then::End {
+            if matches!(then, Then::End) {
                 return;
             }
             match self.rebuild() {
@@ -87,20 +128,20 @@ impl Worker {
     }
 
     /// Works until no job will come, or until the stage must be made anew.
-    fn work(&self, runner: &mut Box<dyn Runner>) -> Then {
-        let mut source = self.pool.source(self.id, Arc::clone(&self.outlet));
+    fn work(&self, runner: &mut Box<dyn Runner>, source: &mut Source) -> Then {
         // Lent to each job in turn, which costs nothing where a clone would have the workers contend for its count.
-        let mut sink = Some(Arc::clone(&self.sink));
+        let mut sink: Option<Arc<dyn Sink>> =
+            Some(Arc::new(SeatSink::new(Arc::clone(&self.seat), Arc::clone(&self.duties.sink))));
         loop {
             let then = match source.next() {
-                Next::Job(job) => self.job(runner.as_mut(), job, &mut source, &mut sink),
+                Next::Job(job) => self.job(runner.as_mut(), job, source, &mut sink),
                 Next::Drained => Then::End,
             };
-            if then != Then::Next {
+            if !matches!(then, Then::Next) {
                 return then;
             }
             if let Err(panic) = caught(|| runner.reset()) {
-                log(|| tracing::error!(stage = self.stage, panic, "a stage panicked in its reset"));
+                log(|| tracing::error!(stage = self.duties.stage, panic, "a stage panicked in its reset"));
                 return Then::Rebuild;
             }
         }
@@ -114,32 +155,58 @@ impl Worker {
         sink: &mut Option<Arc<dyn Sink>>,
     ) -> Then {
         let Envelope { mut context, payload, queued, .. } = envelope;
+        let started = Instant::now();
         if let Some(reason) = context.ticket.cancelled() {
-            self.metrics.ended(Ended::Cancelled(reason));
-            self.outlet.dropped(context.ticket.id);
-            source.done();
+            self.duties.metrics.ended(Ended::Cancelled(reason));
+            self.duties.outlet.dropped(context.ticket.id);
+            source.abandon(started);
             return Then::Next;
         }
-        let started = Instant::now();
-        self.metrics.waited(started.saturating_duration_since(queued));
+        self.duties.metrics.waited(started.saturating_duration_since(queued));
         context.sink = sink.take();
         let mut job = Job::new(context, payload);
-        let ran = caught(|| runner.run(std::slice::from_mut(&mut job)));
-        let now = Instant::now();
-        self.metrics.ran(now.saturating_duration_since(started));
+        self.seat.gate.open();
+        let ran = caught(|| {
+            runner.run(std::slice::from_mut(&mut job));
+            self.compress(&mut job);
+        });
+        let demoted = self.seat.gate.close();
+        let ended = Instant::now();
         *sink = job.context.sink.take();
-        match (&ran, job.step.take()) {
-            (Ok(()), Some(Step::Answer(response))) => self.answered(&job.context, response),
-            (Ok(()), Some(step)) => self.resolve(job.context, step, now),
-            (Ok(()), None) => self.answer(&job.context, answers::failed(), Ended::Answered),
-            (Err(panic), _) => {
-                let (stage, request) = (self.stage, job.context.ticket.id);
+        let step = ran.map(|()| job.step.take());
+        let ran = Ran { context: job.context, step, ended, time: ended.saturating_duration_since(started) };
+        if demoted {
+            if Tid::current().restore().is_err() {
+                return Then::Leave(Box::new(ran));
+            }
+            self.seat.gate.restored();
+        }
+        self.finish(ran, source)
+    }
+
+    fn compress(&self, job: &mut Job) {
+        if let (Some(least), Some(Step::Answer(response))) = (self.duties.compress, &mut job.step) {
+            compress(&job.context.ticket.head, response, least);
+        }
+    }
+
+    /// Sees to what becomes of a job that has run.
+    fn finish(&self, ran: Ran, source: &mut Source) -> Then {
+        let Ran { context, step, ended, time } = ran;
+        self.duties.metrics.ran(time);
+        let then = if step.is_ok() { Then::Next } else { Then::Rebuild };
+        match step {
+            Ok(Some(Step::Answer(response))) => self.answer(&context, response, Ended::Answered),
+            Ok(Some(step)) => self.resolve(context, step, ended),
+            Ok(None) => self.answer(&context, answers::failed(), Ended::Answered),
+            Err(panic) => {
+                let (stage, request) = (self.duties.stage, context.ticket.id);
                 log(|| tracing::error!(stage, %request, panic, "a stage panicked"));
-                self.answer(&job.context, answers::failed(), Ended::Panicked);
+                self.answer(&context, answers::failed(), Ended::Panicked);
             }
         }
-        source.done();
-        if ran.is_ok() { Then::Next } else { Then::Rebuild }
+        source.done(time, ended);
+        then
     }
 
     fn resolve(&self, context: Context, step: Step, now: Instant) {
@@ -148,7 +215,7 @@ impl Worker {
             return self.fail(&context, "a stage streams an answer and sends the job on");
         }
         match step {
-            Step::Answer(response) => self.answered(&context, response),
+            Step::Answer(response) => self.answer(&context, response, Ended::Answered),
             Step::Streamed(_) => self.streamed(&context),
             Step::Send { route, payload } => self.send(context, route, payload, now),
             Step::Split { route, parts } => self.split(context, route, parts, now),
@@ -156,23 +223,16 @@ impl Worker {
         }
     }
 
-    fn answered(&self, context: &Context, mut response: Response) {
-        if let Some(least) = self.compress {
-            compress(&context.ticket.head, &mut response, least);
-        }
-        self.answer(context, response, Ended::Answered);
-    }
-
     fn send(&self, context: Context, route: usize, payload: Payload, now: Instant) {
         if let Some((next, context)) = self.next_hop(context, route) {
-            self.sent(self.outlet.forward(next, context, payload, now));
+            self.sent(self.duties.outlet.forward(next, context, payload, now));
         }
     }
 
     /// What has come of sending a job on.
     fn sent(&self, result: Result<(), Rejected>) {
         let (job, ended, sentence) = match result {
-            Ok(()) => return self.metrics.ended(Ended::Forwarded),
+            Ok(()) => return self.duties.metrics.ended(Ended::Forwarded),
             Err(Rejected::Full(job)) => (job, Ended::QueueFull, "the queue of the next stage is full\n"),
             Err(Rejected::Gone(job)) => (job, Ended::Cancelled(Reason::ShuttingDown), answers::SHUTTING_DOWN),
             Err(Rejected::Message(context, error)) => return self.fail(&context, &error.to_string()),
@@ -183,11 +243,11 @@ impl Worker {
 
     /// The stage that a route leads to, and the context of a job that goes there; answers where it cannot.
     fn next_hop(&self, context: Context, route: usize) -> Option<(StageId, Context)> {
-        if context.hops >= self.max_hops {
+        if context.hops >= self.duties.max_hops {
             self.answer(&context, answers::too_many_hops(), Ended::HopLimit);
             return None;
         }
-        let Some(next) = self.routes.get(route) else {
+        let Some(next) = self.duties.routes.get(route) else {
             self.fail(&context, "an outcome names a route that its stage does not have");
             return None;
         };
@@ -195,7 +255,7 @@ impl Worker {
     }
 
     fn fail(&self, context: &Context, problem: &str) {
-        let (stage, request) = (self.stage, context.ticket.id);
+        let (stage, request) = (self.duties.stage, context.ticket.id);
         log(|| tracing::error!(stage, %request, "{problem}"));
         self.answer(context, answers::failed(), Ended::Answered);
     }
@@ -208,18 +268,18 @@ impl Worker {
         if context.ticket.window().is_none() {
             return self.fail(context, "a stage returned the stream of another request");
         }
-        self.metrics.ended(context.ticket.cancelled().map_or(Ended::Answered, Ended::Cancelled));
-        self.outlet.reply(context.ticket.id, Reply::End);
+        self.duties.metrics.ended(context.ticket.cancelled().map_or(Ended::Answered, Ended::Cancelled));
+        self.duties.outlet.reply(context.ticket.id, Reply::End);
     }
 
     fn split(&self, context: Context, route: usize, parts: Vec<Payload>, now: Instant) {
-        if parts.is_empty() || parts.len() > self.max_parts {
-            let (number, most) = (parts.len(), self.max_parts);
+        if parts.is_empty() || parts.len() > self.duties.max_parts {
+            let (number, most) = (parts.len(), self.duties.max_parts);
             return self
                 .fail(&context, &format!("a split has {number} parts, and must have 1 to {most} (`max_parts`)"));
         }
         if let Some((next, context)) = self.next_hop(context, route) {
-            self.sent(self.outlet.split(next, context, parts, now));
+            self.sent(self.duties.outlet.split(next, context, parts, now));
         }
     }
 
@@ -230,10 +290,10 @@ impl Worker {
         }
         match context.ticket.cancelled() {
             Some(reason) => {
-                self.metrics.ended(Ended::Cancelled(reason));
-                self.outlet.dropped(context.ticket.id);
+                self.duties.metrics.ended(Ended::Cancelled(reason));
+                self.duties.outlet.dropped(context.ticket.id);
             }
-            None => self.sent(self.outlet.join(next, context, part, gather, now)),
+            None => self.sent(self.duties.outlet.join(next, context, part, gather, now)),
         }
     }
 
@@ -243,23 +303,23 @@ impl Worker {
         if !response.extensions().is_empty() {
             let _ = caught(|| response.extensions_mut().clear());
         }
-        self.metrics.ended(context.ticket.cancelled().map_or(ended, Ended::Cancelled));
+        self.duties.metrics.ended(context.ticket.cancelled().map_or(ended, Ended::Cancelled));
         // Once a stage has begun to stream, there is no other answer than to cut that short.
         let reply = if context.ticket.window().is_some() { Reply::Abort } else { Reply::whole(response) };
         self.cancel_others(context);
-        self.outlet.reply(context.ticket.id, reply);
+        self.duties.outlet.reply(context.ticket.id, reply);
     }
 
     /// Where one part answers, the others are in vain. Before it does: whoever has the answer finds them ended.
     fn cancel_others(&self, context: &Context) {
         if context.part.is_some() {
-            self.outlet.cancel_parts(&context.ticket);
+            self.duties.outlet.cancel_parts(&context.ticket);
         }
     }
 
     fn construct(&self) -> Result<Box<dyn Runner>, StartError> {
-        caught(|| (self.factory)())
-            .unwrap_or_else(|message| Err(StartError::ConstructPanicked { stage: self.stage, message }))
+        caught(|| (self.duties.factory)())
+            .unwrap_or_else(|message| Err(StartError::ConstructPanicked { stage: self.duties.stage, message }))
     }
 
     /// Constructs the stage again, however often it takes. `None` once nothing is left to do.
@@ -270,11 +330,35 @@ impl Worker {
                 Ok(runner) => return Some(runner),
                 Err(error) => log(|| tracing::error!(%error, "a worker could not be rebuilt, and tries again")),
             }
-            if self.pool.is_closed() {
+            if self.duties.pool.is_closed() {
                 return None;
             }
             thread::park_timeout(pause);
             pause = (pause * 2).min(LAST_PAUSE);
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.duties.pool.quit(self.id);
+    }
+}
+
+impl Leaving {
+    /// Does it. To be called where others may wait for what is done.
+    pub(crate) fn finish(self) {
+        let Self { worker, mut source, ran } = self;
+        let stage = worker.duties.stage;
+        if let Err(panic) = caught(|| _ = worker.finish(*ran, &mut source)) {
+            log(|| tracing::error!(stage, panic, "a worker panicked outside of its stage"));
+        }
+        let _ = caught(|| drop(source));
+    }
+}
+
+impl fmt::Debug for Leaving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leaving").field("stage", &self.worker.duties.stage).finish_non_exhaustive()
     }
 }

@@ -106,6 +106,8 @@ use crate::errors::Errors;
 /// | `workers = 4` | how many workers (threads) the stage has | one for each core |
 /// | `queue = 100` | the most jobs that may wait for a worker; one more is answered 503 | the pipeline's `max_in_flight` |
 /// | `timeout_ms = 2000` | the longest that a job may wait and run here, in milliseconds; then it is answered 504 | what is left of the request's deadline |
+/// | `demote = false` | a job that runs for long keeps its worker, also while shorter ones wait | it makes room, on Linux |
+/// | `max_instances = 64` | the most instances of the stage, those of demoted jobs among them | `max_in_flight`, or twice the workers for a stage with a state |
 /// | `idempotent` | a job lost with its worker may be run again elsewhere | it is answered 502 |
 /// | `name = "sieve"` | the stage's name in metrics, logs and routes | the name of the function or type |
 ///

@@ -20,6 +20,8 @@ pub(crate) struct Known {
 pub(crate) enum Kind {
     /// A bare key.
     Flag,
+    /// `true` or `false`.
+    Bool,
     /// A whole number that is at least this one.
     Number(u64),
     /// A string that is not empty.
@@ -29,6 +31,7 @@ pub(crate) enum Kind {
 /// An option's value as given.
 pub(crate) enum Value {
     Flag,
+    Bool(bool),
     Number(u64),
     Text(String),
 }
@@ -121,6 +124,8 @@ impl Kind {
         match (self, literal, option) {
             (Kind::Flag, _, Meta::Path(_)) => Ok(Value::Flag),
             (Kind::Flag, ..) => Err("no value".to_owned()),
+            (Kind::Bool, Some(Lit::Bool(value)), _) => Ok(Value::Bool(value.value)),
+            (Kind::Bool, ..) => Err("`true` or `false`".to_owned()),
             (Kind::Number(least), Some(Lit::Int(number)), _) => match number.base10_parse() {
                 Ok(number) if number >= least => Ok(Value::Number(number)),
                 _ => Err(number_from(least)),

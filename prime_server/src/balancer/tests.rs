@@ -13,6 +13,8 @@ fn id(id: u32) -> RequestId {
 }
 
 const OPTIONS: Options = Options { queue: 2, timeout: None, wait: None, idempotent: false, attempts: 3 };
+const RAN: Duration = Duration::from_micros(10);
+const HOUR: Duration = Duration::from_secs(3600);
 const A: WorkerId = WorkerId(0);
 const B: WorkerId = WorkerId(1);
 
@@ -25,8 +27,8 @@ fn jobs_are_taken_in_the_order_they_came() {
     let (mut balancer, now) = balancer(OPTIONS);
     balancer.offer(job(1), now).unwrap();
     balancer.offer(job(2), now).unwrap();
-    assert_eq!(balancer.take(A), Some(job(1)));
-    assert_eq!(balancer.take(B), Some(job(2)));
+    assert_eq!(balancer.take(A, now), Some(job(1)));
+    assert_eq!(balancer.take(B, now), Some(job(2)));
 }
 
 #[test]
@@ -41,7 +43,7 @@ fn a_full_queue_hands_the_job_back() {
 fn what_an_idle_worker_will_take_does_not_count_as_waiting() {
     let (mut balancer, now) = balancer(Options { queue: 0, ..OPTIONS });
     assert_eq!(balancer.offer(job(1), now), Err(job(1)));
-    assert_eq!(balancer.take(A), None);
+    assert_eq!(balancer.take(A, now), None);
     balancer.offer(job(1), now).unwrap();
     assert_eq!(balancer.offer(job(2), now), Err(job(2)));
 }
@@ -49,7 +51,7 @@ fn what_an_idle_worker_will_take_does_not_count_as_waiting() {
 #[test]
 fn what_a_summoned_worker_will_take_does_not_count_as_waiting() {
     let (mut balancer, now) = balancer(Options { queue: 1, ..OPTIONS });
-    assert_eq!(balancer.take(A), None);
+    assert_eq!(balancer.take(A, now), None);
     balancer.offer(job(1), now).unwrap();
     assert_eq!(balancer.summon(), Some(A));
     balancer.offer(job(2), now).unwrap();
@@ -66,8 +68,8 @@ fn a_job_that_returns_is_always_taken() {
 #[test]
 fn the_last_worker_to_park_is_the_first_summoned() {
     let (mut balancer, now) = balancer(OPTIONS);
-    balancer.take(A);
-    balancer.take(B);
+    balancer.take(A, now);
+    balancer.take(B, now);
     balancer.offer(job(1), now).unwrap();
     assert_eq!(balancer.summon(), Some(B));
     assert_eq!(balancer.summon(), None, "one job needs one worker");
@@ -82,9 +84,9 @@ fn a_cancelled_job_leaves_the_queue_at_once() {
     assert_eq!(balancer.cancel(entries[1], id(2)), Some(job(2)));
     assert_eq!(balancer.cancel(entries[1], id(2)), None);
     assert_eq!(balancer.cancel(entries[0], id(9)), None, "another's entry");
-    assert_eq!(balancer.take(A), Some(job(1)));
+    assert_eq!(balancer.take(A, now), Some(job(1)));
     assert_eq!(balancer.cancel(entries[0], id(1)), None, "it runs");
-    assert_eq!(balancer.take(B), Some(job(3)));
+    assert_eq!(balancer.take(B, now), Some(job(3)));
 }
 
 #[test]
@@ -93,14 +95,14 @@ fn the_timeout_covers_waiting_and_running() {
     let (mut balancer, now) = balancer(Options { timeout: Some(second), ..OPTIONS });
     balancer.offer(job(1), now).unwrap();
     balancer.offer(job(2), now).unwrap();
-    balancer.take(A);
+    balancer.take(A, now);
     assert_eq!(balancer.next_event(), Some(now + second));
     assert_eq!(balancer.tick(now), None);
     assert_eq!(balancer.tick(now + second), Some(Expired::Running(id(1))));
     assert_eq!(balancer.tick(now + second), Some(Expired::Waiting(job(2))));
     assert_eq!(balancer.tick(now + second), None);
     assert_eq!((balancer.waiting(), balancer.running()), (0, 1), "the worker has it until it is done");
-    balancer.done(A);
+    balancer.done(A, RAN);
     assert_eq!(balancer.next_event(), None);
 }
 
@@ -108,8 +110,8 @@ fn the_timeout_covers_waiting_and_running() {
 fn what_is_done_in_time_never_expires() {
     let (mut balancer, now) = balancer(Options { timeout: Some(Duration::from_secs(1)), ..OPTIONS });
     balancer.offer(job(1), now).unwrap();
-    balancer.take(A);
-    balancer.done(A);
+    balancer.take(A, now);
+    balancer.done(A, RAN);
     assert_eq!(balancer.next_event(), None);
     assert_eq!(balancer.tick(now + Duration::from_secs(9)), None);
 }
@@ -118,7 +120,7 @@ fn what_is_done_in_time_never_expires() {
 fn a_worker_is_lost_with_its_job() {
     let (mut balancer, now) = balancer(OPTIONS);
     balancer.offer(job(1), now).unwrap();
-    balancer.take(A);
+    balancer.take(A, now);
     assert_eq!(balancer.lost(A), Some(id(1)));
     assert_eq!((balancer.lost(A), balancer.running()), (None, 0));
 }
@@ -137,6 +139,84 @@ fn parts_are_always_taken_and_take_no_place_from_others() {
     assert_eq!(balancer.offer(job(4), now), Err(job(4)));
 }
 
+/// A balancer with one slot, of which A runs a job, another that waits, and a spare B.
+fn demotable() -> (Balancer<TestJob>, Instant) {
+    let now = Instant::now();
+    let mut balancer = Balancer::new(OPTIONS, 1);
+    balancer.offer(job(1), now).unwrap();
+    balancer.offer(job(2), now).unwrap();
+    assert_eq!(balancer.take(A, now), Some(job(1)));
+    assert_eq!(balancer.take(B, now), None, "there is one slot");
+    assert_eq!((balancer.spares(), balancer.summon()), (1, None));
+    (balancer, now)
+}
+
+#[test]
+fn a_spare_takes_the_slot_of_a_job_that_is_demoted() {
+    let (mut balancer, now) = demotable();
+    assert_eq!(balancer.demote(A, now, now), Some(B));
+    assert_eq!(balancer.take(B, now), Some(job(2)));
+    assert_eq!((balancer.demoted(), balancer.running(), balancer.spares()), (1, 2, 0));
+    balancer.done(A, RAN);
+    assert_eq!((balancer.demoted(), balancer.running()), (0, 1));
+    balancer.offer(job(3), now).unwrap();
+    assert_eq!((balancer.take(A, now), balancer.spares()), (None, 1), "B has the slot");
+    balancer.done(B, RAN);
+    assert_eq!(balancer.take(B, now), Some(job(3)));
+}
+
+#[test]
+fn a_demoted_worker_has_a_slot_again_where_one_is_free() {
+    let (mut balancer, now) = demotable();
+    balancer.demote(A, now, now);
+    balancer.lost(B);
+    balancer.done(A, RAN);
+    assert_eq!(balancer.take(A, now), Some(job(2)));
+}
+
+#[test]
+fn nothing_is_demoted_without_a_spare_or_once_it_is_over() {
+    let (mut balancer, now) = demotable();
+    assert_eq!(balancer.demote(A, now - RAN, now), None, "an earlier job of that worker");
+    assert_eq!(balancer.dismiss(), Some(B));
+    assert_eq!(balancer.demote(A, now, now), None);
+    assert_eq!(balancer.take(B, now), None);
+    balancer.done(A, RAN);
+    assert_eq!(balancer.demote(A, now, now), None);
+}
+
+#[test]
+fn a_job_is_overdue_after_its_quantum() {
+    let (mut balancer, now) = demotable();
+    let quantum = balancer.quantum();
+    assert_eq!(balancer.next_overdue(now), Some(now + quantum));
+    assert_eq!(balancer.overdue(now + quantum - RAN).count(), 0);
+    assert_eq!(balancer.overdue(now + quantum).collect::<Vec<_>>(), [(A, now)]);
+    assert_eq!(balancer.next_overdue(now + quantum), None);
+    balancer.demote(A, now, now + quantum);
+    assert_eq!(balancer.overdue(now + 2 * quantum).count(), 0);
+    assert_eq!(balancer.longest_demoted(), Some((A, now + quantum)));
+}
+
+#[test]
+fn who_takes_the_slot_of_a_lost_worker_is_woken() {
+    let (mut balancer, now) = demotable();
+    assert_eq!(balancer.lost(A), Some(id(1)));
+    assert_eq!(balancer.summon(), Some(B));
+    assert_eq!(balancer.take(B, now), Some(job(2)));
+}
+
+#[test]
+fn a_pool_that_stands_still_gives_out_nothing() {
+    let (mut balancer, now) = demotable();
+    balancer.stand_still(true);
+    balancer.done(A, RAN);
+    assert_eq!((balancer.take(A, now), balancer.summon()), (None, None));
+    balancer.stand_still(false);
+    assert_eq!(balancer.summon(), Some(A));
+    assert_eq!(balancer.take(A, now), Some(job(2)));
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Offer { returns: bool, is_part: bool },
@@ -145,14 +225,23 @@ enum Event {
     Lost(usize),
     Cancel(usize),
     Advance(u64),
+    Demote(usize),
+    Dismiss,
+    StandStill(bool),
 }
+
+const SLOTS: usize = 3;
+const WORKERS: usize = 5;
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => any::<(bool, bool)>().prop_map(|(returns, is_part)| Event::Offer { returns, is_part }),
-        4 => (0..4_usize).prop_map(Event::Take),
-        3 => (0..4_usize).prop_map(Event::Done),
-        1 => (0..4_usize).prop_map(Event::Lost),
+        4 => (0..WORKERS).prop_map(Event::Take),
+        3 => (0..WORKERS).prop_map(Event::Done),
+        1 => (0..WORKERS).prop_map(Event::Lost),
+        2 => (0..WORKERS).prop_map(Event::Demote),
+        1 => any::<bool>().prop_map(Event::StandStill),
+        1 => Just(Event::Dismiss),
         1 => (0..20_usize).prop_map(Event::Cancel),
         1 => (0..400_u64).prop_map(Event::Advance),
     ]
@@ -163,6 +252,8 @@ fn event() -> impl Strategy<Value = Event> {
 struct Model {
     waiting: VecDeque<u32>,
     running: BTreeMap<usize, u32>,
+    demoted: BTreeSet<usize>,
+    still: bool,
     places: BTreeMap<u32, u32>,
     ended: BTreeSet<u32>,
     parts: BTreeSet<u32>,
@@ -182,11 +273,12 @@ impl Model {
 }
 
 proptest! {
-    /// No sequence of events loses a job or doubles it, and none waits while a worker idles that nobody has woken.
+    /// No sequence of events loses a job or doubles it, none waits while a worker idles that nobody has woken, and no more than there are
+    /// slots run that were not demoted.
     #[test]
     fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), timed: bool) {
         let timeout = timed.then_some(Duration::from_millis(500));
-        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, idempotent: false, attempts: 3 }, 4);
+        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, idempotent: false, attempts: 3 }, SLOTS);
         let mut model = Model::default();
         let mut parked: BTreeSet<usize> = BTreeSet::new();
         let mut now = Instant::now();
@@ -213,8 +305,9 @@ proptest! {
                 }
                 Event::Take(n) if !model.running.contains_key(&n) => {
                     parked.remove(&n);
-                    match balancer.take(WorkerId(n)) {
+                    match balancer.take(WorkerId(n), now) {
                         Some(job) => {
+                            prop_assert!(!model.still);
                             prop_assert_eq!(model.waiting[0], job.id);
                             model.unqueue(job.id);
                             model.running.insert(n, job.id);
@@ -223,13 +316,34 @@ proptest! {
                     }
                 }
                 Event::Done(n) => {
-                    balancer.done(WorkerId(n));
+                    let spares = balancer.spares();
+                    balancer.done(WorkerId(n), RAN);
+                    if model.demoted.remove(&n) && balancer.spares() > spares {
+                        parked.insert(n);
+                    }
                     if let Some(id) = model.running.remove(&n) {
                         model.end(id);
                     }
                 }
+                Event::Demote(n) => {
+                    let since = balancer.overdue(now + HOUR).find(|(worker, _)| worker.0 == n);
+                    let spare = since.and_then(|(worker, since)| balancer.demote(worker, since, now));
+                    if let Some(WorkerId(spare)) = spare {
+                        prop_assert!(parked.remove(&spare) && model.demoted.insert(n));
+                    }
+                }
+                Event::Dismiss => {
+                    if let Some(WorkerId(n)) = balancer.dismiss() {
+                        prop_assert!(parked.remove(&n));
+                    }
+                }
+                Event::StandStill(still) => {
+                    balancer.stand_still(still);
+                    model.still = still;
+                }
                 Event::Lost(n) => {
                     parked.remove(&n);
+                    model.demoted.remove(&n);
                     let lost = balancer.lost(WorkerId(n));
                     match (lost, model.running.remove(&n)) {
                         (None, None) => {}
@@ -269,13 +383,17 @@ proptest! {
             prop_assert_eq!(balancer.waiting(), model.waiting.len());
             prop_assert_eq!(balancer.queue.parts(), model.waiting_parts());
             prop_assert_eq!(balancer.running(), model.running.len());
-            // Whoever is left parked has nothing to do: the others on their way are enough.
-            prop_assert!(parked.is_empty() || balancer.summoned >= model.waiting.len());
+            prop_assert_eq!(balancer.demoted(), model.demoted.len());
+            prop_assert!(model.running.len() - model.demoted.len() <= SLOTS);
+            // Whoever is left parked has nothing to do: the others on their way are enough, or it has no slot.
+            let idle = parked.len() - balancer.spares();
+            prop_assert!(idle == 0 || model.still || balancer.roster.summoned() >= model.waiting.len());
+            prop_assert!(balancer.spares() == 0 || balancer.roster.held() == SLOTS, "a spare has no slot though one is free");
         }
 
-        for n in 0..4 {
+        for n in 0..WORKERS {
             if let Some(id) = model.running.remove(&n) {
-                balancer.done(WorkerId(n));
+                balancer.done(WorkerId(n), RAN);
                 model.end(id);
             }
         }

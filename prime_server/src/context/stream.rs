@@ -136,7 +136,7 @@ impl io::Write for BodyStream {
 
 /// Where a streamed answer goes.
 pub(crate) trait Sink: Send + Sync + fmt::Debug {
-    fn begin(&self, ticket: &Ticket, head: Response);
+    fn begin(&self, ticket: &Arc<Ticket>, head: Response);
     /// Takes a piece of the body, when there is room for it.
     fn send(&self, ticket: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason>;
 }
@@ -322,7 +322,7 @@ impl Collected {
 }
 
 impl Sink for Collected {
-    fn begin(&self, _: &Ticket, head: Response) {
+    fn begin(&self, _: &Arc<Ticket>, head: Response) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(head);
     }
 
@@ -380,7 +380,7 @@ mod tests {
     struct Pieces(Mutex<Vec<usize>>);
 
     impl Sink for Pieces {
-        fn begin(&self, _: &Ticket, _: Response) {}
+        fn begin(&self, _: &Arc<Ticket>, _: Response) {}
 
         fn send(&self, _: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason> {
             self.0.lock().unwrap().push(piece.len());

@@ -16,7 +16,7 @@ use crate::balancer::{Options, WorkerId};
 use crate::http1::Piece;
 use crate::loopback::{Loopback, Place};
 use crate::mailbox::mailbox;
-use crate::transport::{Local, Next, Outlet, Pool, Source, StreamSink, Transport};
+use crate::transport::{Local, Next, Outlet, Pool, SeatSink, Source, StreamSink, Transport};
 use crate::{Context, IntoResponse, Response};
 
 const STAGE: StageId = StageId(0);
@@ -137,7 +137,7 @@ impl Scene {
         let (loopback, inbox) = mailbox().unwrap();
         let metrics = Arc::new(Metrics::new("test"));
         let options = Options { queue: 100, timeout: None, wait: None, idempotent: false, attempts: 3 };
-        let stage = Pool::new(STAGE, Arc::new(metrics.stage("stage", crate::metrics::Share::Whole)), options, 1);
+        let stage = Pool::of_test(STAGE, metrics.stage("stage", crate::metrics::Share::Whole), options, 1);
         let transport = Arc::new(Local::new(vec![stage], loopback.clone()));
         let network = Arc::new(Mutex::new(Network::default()));
         let event = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
@@ -177,9 +177,9 @@ impl Scene {
     }
 
     /// Where the worker's streamed answers go.
-    fn sink(&self) -> StreamSink {
+    fn sink(&self) -> SeatSink {
         let outlet = Arc::clone(&self.transport) as Arc<dyn Outlet>;
-        StreamSink::new(outlet, &self.front_end.settings.limits, 1)
+        SeatSink::of_test(StreamSink::new(outlet, &self.front_end.settings.limits, 1))
     }
 
     fn waiting(&self) -> usize {
@@ -190,7 +190,7 @@ impl Scene {
     fn answer(&mut self, response: impl IntoResponse) -> &mut Self {
         assert!(self.waiting() > 0, "nothing waits");
         let Next::Job(job) = self.worker.next() else { panic!("the pool is closed") };
-        self.worker.done();
+        self.worker.done(Duration::ZERO, Instant::now());
         self.transport.reply(job.context.ticket.id, Reply::whole(response.into_response()));
         self.settle()
     }
@@ -247,7 +247,7 @@ fn what_an_answer_on_its_way_out_lets_in_is_handed_over_before_the_sleep() {
     scene.settle();
     // The second answer is held back behind the first, and is more than a client may leave unsent.
     let Next::Job(first) = scene.worker.next() else { panic!("two jobs wait") };
-    scene.worker.done();
+    scene.worker.done(Duration::ZERO, Instant::now());
     scene.answer("x".repeat(2000)).event(GET);
     scene.settle();
     assert_eq!(scene.waiting(), 0, "nothing more is parsed meanwhile");
@@ -344,7 +344,7 @@ fn to_head_the_head_of_a_stream_is_the_whole_answer() {
     assert!(scene.sent().ends_with("\r\n\r\n"));
     assert_eq!(body.send("two").map_err(|cancelled| cancelled.reason), Err(Reason::Answered));
     assert_eq!(scene.front_end.admission.len(), 0);
-    scene.worker.done();
+    scene.worker.done(Duration::ZERO, Instant::now());
     scene.event(GET);
     assert_eq!(scene.settle().waiting(), 1, "the connection goes on");
 }
@@ -354,7 +354,7 @@ fn a_streamed_answer_goes_on_piece_by_piece_and_leaves_nothing_behind() {
     let mut scene = Scene::new(Limits::default());
     scene.event("").event(GET);
     let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
-    scene.worker.done();
+    scene.worker.done(Duration::ZERO, Instant::now());
     let sink = scene.sink();
     let mut context = job.context;
     context.sink = Some(Arc::new(sink));

@@ -286,6 +286,29 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
         self
     }
 
+    /// Whether a job of the last stage that runs for long makes room for those that wait. It is on by default, on Linux.
+    ///
+    /// A job that has run for more than four times what half of the stage's jobs take, and for 300 µs at least, while others wait, goes
+    /// on on a thread that Linux lets run only where no other wants to (`SCHED_IDLE`), and another worker takes the next job. So what is
+    /// short is not held up by what is long, though nobody knows beforehand which is which. The price is an instance of the stage for
+    /// each such job, up to [`max_instances`](Self::max_instances), and that long jobs take longer while there is other work. One
+    /// that has been demoted for 100 ms gets its part of a quarter of the stage's workers' time from then on, if they are not idle
+    /// anyway.
+    ///
+    /// Switch it off for a stage whose instances are dear, or whose jobs hold a lock that others wait for. A stage whose constructor
+    /// takes over 100 ms has none of it; the log says so. Threads that a job starts are demoted with it: start them in the constructor.
+    pub fn demote(mut self, demote: bool) -> Self {
+        self.last.options = self.last.options.demote(demote);
+        self
+    }
+
+    /// How many instances of the last stage there are at most, those of [demoted](Self::demote) jobs among them; a job above keeps its
+    /// worker. Default: `max_in_flight` for a stage without a state, such as a function, and twice the workers for others.
+    pub fn max_instances(mut self, instances: usize) -> Self {
+        self.last.options = self.last.options.max_instances(instances);
+        self
+    }
+
     /// Adds a stage that takes what the last one forwards.
     pub fn stage<S: Construct>(self) -> Pipeline<Last<S::Out, Of>>
     where

@@ -20,6 +20,8 @@ pub(super) struct Definition {
     pub(super) takes: Takes,
     pub(super) leads: Leads,
     pub(super) factory: RunnerFactory,
+    /// An instance holds nothing.
+    pub(super) is_stateless: bool,
     /// Where each route of its outcome leads, once that is known.
     pub(super) routes: Arc<[StageId]>,
 }

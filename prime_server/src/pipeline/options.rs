@@ -83,6 +83,9 @@ impl PipelineOptions {
         require(stage.options.workers != Some(0), place, "`workers` is 0, so that no job would ever run")?;
         let legal = !stage.name.is_empty() && !stage.name.contains(|c: char| c.is_control());
         require(legal, place, "the name is empty or has a control character, which no thread or metric may bear")?;
+        let too_few = std::iter::zip(stage.options.max_instances, stage.options.workers).any(|(most, few)| most < few);
+        let problem = "`max_instances` is less than `workers`, each of which has an instance";
+        require(!too_few && stage.options.max_instances != Some(0), place, problem)?;
         let timeout = stage.options.timeout;
         require(
             timeout.is_none_or(|limit| !limit.is_zero()),

@@ -21,6 +21,7 @@ use crate::loopback::{Loopback, Note};
 use crate::mailbox::mailbox;
 use crate::metrics::{Metrics, Share};
 use crate::panics::log;
+use crate::seat::Call;
 use crate::transport::{Local, Outlet, Pool, Transport};
 
 /// How often a job is tried at most, where its stage is idempotent.
@@ -97,7 +98,8 @@ impl Running {
     pub(super) fn start(built: &Built, listener: Option<Box<dyn Listener>>) -> Result<Self, StartError> {
         let (loopback, inbox) = mailbox().map_err(|error| system("make an eventfd", error))?;
         let metrics = Arc::new(Metrics::new(&built.name));
-        let pools = (0..built.stages.len()).map(|at| pool(built, StageId(at as u16), &metrics)).collect();
+        let call = Arc::new(Call::default());
+        let pools = (0..built.stages.len()).map(|at| pool(built, StageId(at as u16), &metrics, &call)).collect();
         let transport = Arc::new(Local::new(pools, loopback.clone()));
         let endpoint = listener.as_ref().map(|listener| listener.endpoint().to_owned());
         let front_end = FrontEnd::new(
@@ -125,7 +127,7 @@ impl Running {
             workers: ended,
         };
         // From here on an error drops `running`, which ends what has been started.
-        workers::start(built, &stages, &outlet, alive)?;
+        workers::start(built, &stages, &outlet, alive, call)?;
         running.announce_ready();
         log(|| tracing::info!(pipeline = running.name, endpoint = running.endpoint, "serving"));
         Ok(running)
@@ -223,7 +225,7 @@ impl Drop for Running {
     }
 }
 
-fn pool(built: &Built, id: StageId, metrics: &Metrics) -> Pool {
+fn pool(built: &Built, id: StageId, metrics: &Metrics, call: &Arc<Call>) -> Pool {
     let stage = &built.stages[id.index()];
     let options = Options {
         queue: stage.options.queue.unwrap_or(built.settings.max_in_flight),
@@ -232,7 +234,8 @@ fn pool(built: &Built, id: StageId, metrics: &Metrics) -> Pool {
         idempotent: stage.options.idempotent,
         attempts: ATTEMPTS,
     };
-    Pool::new(id, Arc::new(metrics.stage(stage.name, Share::Whole)), options, workers::of(stage))
+    let size = workers::size(stage, workers::of(stage), built.settings.max_in_flight);
+    Pool::new(id, Arc::new(metrics.stage(stage.name, Share::Whole)), options, size, Arc::clone(call))
 }
 
 pub(super) fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {

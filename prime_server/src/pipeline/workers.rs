@@ -1,21 +1,38 @@
 //! The threads of a pipeline's stages.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
 use super::built::{Built, Definition};
+use super::options::MAX_WORKERS;
+use super::running::system;
 use crate::StartError;
-use crate::balancer::WorkerId;
-use crate::context::Sink;
-use crate::transport::{Outlet, Pool, StreamSink};
-use crate::worker::Worker;
+use crate::kernel::CAN_DEMOTE;
+use crate::panics::log;
+use crate::seat::Call;
+use crate::supervisor;
+use crate::transport::{Outlet, Pool, Size, StreamSink};
+use crate::worker::{Duties, Worker};
+
+/// A stage whose constructor takes longer has no spare workers.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// How many threads a stage has.
 pub(super) fn of(stage: &Definition) -> usize {
     stage.options.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// How many workers a stage may have of which so many run at a time.
+pub(super) fn size(stage: &Definition, slots: usize, max_in_flight: usize) -> Size {
+    let usual = if stage.is_stateless { max_in_flight } else { 2 * slots };
+    let most = stage.options.max_instances.unwrap_or(usual).clamp(slots, MAX_WORKERS);
+    let demotes = CAN_DEMOTE && stage.options.demote.unwrap_or(true);
+    Size { slots, instances: if demotes { most } else { slots } }
 }
 
 /// Starts the workers of each pool, and returns once each has constructed its stage. They keep `alive` from being disconnected.
@@ -24,33 +41,63 @@ pub(super) fn start(
     stages: &[(&Definition, Arc<Pool>)],
     outlet: &Arc<dyn Outlet>,
     alive: Sender<Infallible>,
+    call: Arc<Call>,
 ) -> Result<(), StartError> {
     let (started, starts) = crossbeam_channel::unbounded();
+    let mut all = Vec::new();
     for (stage, pool) in stages {
-        for worker in workers(built, stage, pool, outlet) {
-            let (started, alive) = (started.clone(), alive.clone());
-            let name = format!("{}-{}", short(stage.name), worker.id.0);
-            let run = move || {
-                worker.run(started);
-                drop(alive);
-            };
-            let thread = thread::Builder::new().name(name).spawn(run);
-            thread.map_err(|source| StartError::Worker { stage: stage.name, workers: pool.workers(), source })?;
+        let duties = Arc::new(duties(built, stage, pool, outlet));
+        for _ in 0..pool.slots() {
+            let (worker, alive, started) = (Worker::hire(&duties), alive.clone(), started.clone());
+            let spawned = spawn(worker, stage.name, alive, move |made| _ = started.send(made));
+            spawned.map_err(|source| StartError::Worker { stage: stage.name, workers: pool.slots(), source })?;
+        }
+        all.push(duties);
+    }
+    let hire = move |duties: &Arc<Duties>| {
+        let stage = duties.stage;
+        spawn(Worker::hire(duties), stage, alive.clone(), move |(_, made)| {
+            if let Err(error) = made {
+                log(|| tracing::warn!(stage, %error, "a spare worker could not be made"));
+            }
+        })
+    };
+    drop(started);
+    for (duties, made) in starts {
+        let took = made?;
+        if took > SLOW {
+            log(|| {
+                tracing::info!(
+                    stage = duties.stage,
+                    ?took,
+                    "the constructor is too slow for spare workers: nothing is demoted"
+                )
+            });
+            duties.pool.never_demote();
         }
     }
-    drop((started, alive));
-    starts.into_iter().collect()
+    supervisor::start(all, call, Box::new(hire)).map_err(|error| system("start a thread", error))
 }
 
-fn workers(
-    built: &Built,
-    stage: &Definition,
-    pool: &Arc<Pool>,
-    outlet: &Arc<dyn Outlet>,
-) -> impl Iterator<Item = Worker> {
-    let sink: Arc<dyn Sink> = Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, pool.workers()));
-    (0..pool.workers()).map(move |worker| Worker {
-        id: WorkerId(worker),
+type Made = (Arc<Duties>, Result<Duration, StartError>);
+
+/// Runs a worker on a thread of its own, and says whether its stage could be constructed and how long that took.
+fn spawn(
+    worker: Worker,
+    stage: &str,
+    alive: Sender<Infallible>,
+    made: impl FnOnce(Made) + Send + 'static,
+) -> io::Result<()> {
+    let name = format!("{}-{}", short(stage), worker.id().0);
+    let run = move || {
+        worker.run(made);
+        drop(alive);
+    };
+    thread::Builder::new().name(name).spawn(run).map(drop)
+}
+
+fn duties(built: &Built, stage: &Definition, pool: &Arc<Pool>, outlet: &Arc<dyn Outlet>) -> Duties {
+    Duties {
         stage: stage.name,
         factory: Arc::clone(&stage.factory),
         routes: Arc::clone(&stage.routes),
@@ -59,9 +106,9 @@ fn workers(
         pool: Arc::clone(pool),
         outlet: Arc::clone(outlet),
         metrics: Arc::clone(pool.metrics()),
-        sink: Arc::clone(&sink),
+        sink: Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, pool.slots())),
         compress: built.settings.compress,
-    })
+    }
 }
 
 /// Linux shows 15 bytes of a thread's name, and the worker's number should be among them.

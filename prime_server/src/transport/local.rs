@@ -92,7 +92,7 @@ impl Outlet for Local {
     /// Sends the first parts; each that is joined lets the next follow.
     fn split(&self, to: StageId, mut context: Context, parts: Vec<Payload>, now: Instant) -> Result<(), Rejected> {
         let fork = Fork::new(context.part.take(), to, context.hops, parts);
-        let first = std::iter::from_fn(|| fork.next_part()).take(self.pool(to).workers());
+        let first = std::iter::from_fn(|| fork.next_part()).take(self.pool(to).slots());
         let mut jobs = first.map(|(part, payload)| Envelope::new(context.of_part(part, &fork), payload, now));
         self.dispatch(to, &mut jobs, now)
     }
@@ -147,7 +147,7 @@ mod tests {
     fn pool(timeout: Option<Duration>) -> (Arc<Local>, Inbox) {
         let (loopback, inbox) = mailbox().expect("an eventfd");
         let options = Options { queue: 8, timeout, wait: None, idempotent: true, attempts: 3 };
-        let stage = Pool::new(STAGE, Arc::new(Metrics::new("test").stage("stage", Share::Whole)), options, 2);
+        let stage = Pool::of_test(STAGE, Metrics::new("test").stage("stage", Share::Whole), options, 2);
         (Arc::new(Local::new(vec![stage], loopback)), inbox)
     }
 
@@ -189,7 +189,7 @@ mod tests {
             offer(&local, Envelope::new(context, payload, Instant::now()));
         }
         assert!(matches!(source.next(), Next::Job(_)));
-        source.done();
+        source.done(Duration::ZERO, Instant::now());
         assert!(matches!(source.next(), Next::Job(_)));
         assert!(context.check().is_ok());
         drop(source);
@@ -204,7 +204,7 @@ mod tests {
         let mut source = source(&local, 0);
         offer(&local, job(1));
         assert!(matches!(source.next(), Next::Job(_)));
-        source.done();
+        source.done(Duration::ZERO, Instant::now());
         drop(source);
         assert!(inbox.notes.is_empty());
     }

@@ -18,8 +18,8 @@ mod standing;
 pub(crate) mod zmq;
 
 pub(crate) use local::Local;
-pub(crate) use pool::{Next, Pool, Source};
-pub(crate) use sink::StreamSink;
+pub(crate) use pool::{Next, Overdue, Pool, Size, Source, View};
+pub(crate) use sink::{SeatSink, StreamSink};
 pub(crate) use standing::{DRAINING, Standing};
 
 /// A job on its way to a stage, or waiting there.

@@ -1,7 +1,8 @@
 //! Where the streamed answers of a stage go, and how long it waits for clients that are behind.
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -9,6 +10,7 @@ use super::Outlet;
 use super::places::{Places, Room};
 use crate::context::{Reason, Sink, Ticket, weight};
 use crate::response::Reply;
+use crate::seat::{Asked, Seat};
 use crate::{Limits, Response};
 
 /// The sink of one stage's workers.
@@ -26,13 +28,13 @@ impl StreamSink {
         let (buffer, patience) = (limits.stream_buffer, limits.take_answer);
         Self { outlet, buffer, patience, places: Places::new(workers) }
     }
-}
 
-impl Sink for StreamSink {
-    fn begin(&self, ticket: &Ticket, head: Response) {
+    /// Begins an answer.
+    pub(crate) fn begin(&self, ticket: &Ticket, head: Response) {
         self.outlet.reply(ticket.id, Reply::head(head));
     }
 
+    /// Sends a piece, when there is room for it.
     fn send(&self, ticket: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason> {
         let bytes = weight(&piece);
         if let Some(window) = ticket.window()
@@ -42,5 +44,77 @@ impl Sink for StreamSink {
         }
         self.outlet.reply(ticket.id, Reply::Chunk(piece));
         Ok(())
+    }
+
+    /// Sends a piece of a demoted worker's, which keeps no other from working while it waits, since `since`. `None` where there is no
+    /// room yet.
+    pub(crate) fn try_send(
+        &self,
+        ticket: &Ticket,
+        piece: &Bytes,
+        since: Instant,
+        now: Instant,
+    ) -> Option<Result<(), Reason>> {
+        if let Some(reason) = ticket.cancelled() {
+            return Some(Err(reason));
+        }
+        if let Some(window) = ticket.window()
+            && !window.try_reserve(weight(piece), self.buffer)
+        {
+            return (now.saturating_duration_since(since) >= self.patience).then_some(Err(Reason::SlowReader));
+        }
+        self.outlet.reply(ticket.id, Reply::Chunk(piece.clone()));
+        Some(Ok(()))
+    }
+}
+
+/// The sink of one worker. What it does is ours, so the worker is not demoted meanwhile, and where it has been, its supervisor does it.
+#[derive(Debug)]
+pub(crate) struct SeatSink {
+    seat: Arc<Seat>,
+    stage: Arc<StreamSink>,
+}
+
+impl SeatSink {
+    pub(crate) fn new(seat: Arc<Seat>, stage: Arc<StreamSink>) -> Self {
+        Self { seat, stage }
+    }
+
+    /// As a thread sees it that is no worker.
+    #[cfg(test)]
+    pub(crate) fn of_test(stage: StreamSink) -> Self {
+        Self::new(Arc::new(Seat::new(Arc::default())), Arc::new(stage))
+    }
+
+    fn in_our_code<T>(&self, done: impl FnOnce(&StreamSink) -> T, asked: impl FnOnce(&Seat) -> T) -> T {
+        if !self.seat.is_here() {
+            // A thread of the stage's own streams.
+            return done(&self.stage);
+        }
+        if self.seat.gate.close() {
+            return asked(&self.seat);
+        }
+        let done = done(&self.stage);
+        self.seat.gate.open();
+        done
+    }
+}
+
+impl Sink for SeatSink {
+    fn begin(&self, ticket: &Arc<Ticket>, head: Response) {
+        // One of the two takes it.
+        let head = Cell::new(Some(head));
+        let head = || head.take().expect("it is taken once");
+        self.in_our_code(
+            |sink| sink.begin(ticket, head()),
+            |seat| _ = seat.ask(Asked::Begin(Arc::clone(ticket), head())),
+        );
+    }
+
+    fn send(&self, ticket: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason> {
+        self.in_our_code(
+            |sink| sink.send(ticket, piece.clone()),
+            |seat| seat.ask(Asked::Piece(Arc::clone(ticket), piece.clone())),
+        )
     }
 }

@@ -12,6 +12,8 @@ const KNOWN: &[Known] = &[
     Known { key: "queue", kind: Kind::Number(0), example: "queue = 100" },
     Known { key: "timeout_ms", kind: Kind::Number(1), example: "timeout_ms = 2000" },
     Known { key: "idempotent", kind: Kind::Flag, example: "idempotent" },
+    Known { key: "demote", kind: Kind::Bool, example: "demote = false" },
+    Known { key: "max_instances", kind: Kind::Number(1), example: "max_instances = 64" },
     Known { key: "name", kind: Kind::Text, example: "name = \"...\"" },
 ];
 
@@ -52,6 +54,7 @@ fn call(key: &str, value: &Value) -> Option<TokenStream> {
             Some(quote!(.#method(#number)))
         }
         Value::Flag => Some(quote!(.#method(true))),
+        Value::Bool(value) => Some(quote!(.#method(#value))),
         Value::Text(_) => None,
     }
 }
@@ -63,11 +66,12 @@ mod tests {
     #[test]
     fn each_option_but_the_name_is_a_call() {
         let mut errors = Errors::default();
-        let given = quote!(workers = 4, name = "sieve", timeout_ms = 2_000, idempotent);
+        let given =
+            quote!(workers = 4, name = "sieve", timeout_ms = 2_000, idempotent, demote = false, max_instances = 64);
         let options = StageOptions::read(given, &mut errors);
         assert!(errors.is_empty());
         assert_eq!(options.name().as_deref(), Some("sieve"));
-        let calls = quote!(.workers(4).timeout_ms(2000).idempotent(true)).to_string();
+        let calls = quote!(.workers(4).timeout_ms(2000).idempotent(true).demote(false).max_instances(64)).to_string();
         assert!(options.defaults().unwrap().to_string().contains(&calls));
         assert!(StageOptions::read(quote!(name = "sieve"), &mut errors).defaults().is_none());
     }

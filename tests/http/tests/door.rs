@@ -218,7 +218,7 @@ fn it_listens_on_ipv6_too() {
 
 static NARROW: LazyLock<Gate> = LazyLock::new(Gate::new);
 
-#[stage(workers = 1, queue = 1)]
+#[stage(workers = 1, queue = 1, demote = false)]
 fn narrow(_: Request) -> &'static str {
     NARROW.pass();
     "passed"

@@ -49,7 +49,7 @@ fn parts_cannot_stream() {
 
 /// What works on parts, and calls a closure.
 #[derive(Stage)]
-#[stage(name = "part")]
+#[stage(name = "part", demote = false)]
 struct Part<F>(F);
 
 impl<F, Out> Run for Part<F>

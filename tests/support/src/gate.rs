@@ -46,6 +46,25 @@ impl Gate {
         assert!(!late.timed_out(), "the gate was never opened");
     }
 
+    /// Arrives at the gate, and does not wait there.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn arrive(&self) {
+        let (state, changed) = &*self.0;
+        state.lock().expect("nobody panics with it").arrived += 1;
+        changed.notify_all();
+    }
+
+    /// Whether it lets all pass.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.0.lock().expect("nobody panics with it").open
+    }
+
     /// Lets all pass, now and later.
     ///
     /// # Panics

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use prime_server::{Built, Running};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 /// How long a test waits for what must happen before it fails. Generous, since only a failure ever takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,4 +50,27 @@ pub fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("this is Linux");
     let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("the second number");
     pages * rustix::param::page_size()
+}
+
+/// Runs a test with the rights that there are, and as a user without that to change how threads are scheduled. What a thread starts has its rights.
+#[allow(clippy::missing_panics_doc, reason = "it panics as the test does")]
+pub fn with_and_without_rights(test: impl Fn() + Sync) {
+    let test = &test;
+    std::thread::scope(|scope| {
+        for without in [false, true] {
+            let run = move || {
+                if without {
+                    let mut rights = capabilities(None).unwrap();
+                    rights.effective.remove(CapabilitySet::SYS_NICE);
+                    rights.permitted.remove(CapabilitySet::SYS_NICE);
+                    set_capabilities(None, rights).unwrap();
+                }
+                test();
+            };
+            if let Err(panic) = scope.spawn(run).join() {
+                eprintln!("with fewer rights: {without}");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
 }

@@ -1,4 +1,4 @@
-//! Stages made of closures, so that a test can say in one line what its stage does.
+//! Stages made of closures, so that a test can say in one line what its stage does. What waits behind a gate waits: nothing is demoted.
 
 use prime_server::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub fn second<F: Clone>(closure: F) -> impl Fn() -> Second<F> {
 
 /// An entry stage that calls a closure.
 #[derive(Debug, Stage)]
-#[stage(name = "first")]
+#[stage(name = "first", demote = false)]
 pub struct First<F>(pub F);
 
 impl<F, Out> Run for First<F>
@@ -36,7 +36,7 @@ where
 
 /// A second stage that calls a closure.
 #[derive(Debug, Stage)]
-#[stage(name = "second")]
+#[stage(name = "second", demote = false)]
 pub struct Second<F>(pub F);
 
 impl<F, Out> Run for Second<F>

@@ -1,6 +1,6 @@
 use prime_server::prelude::*;
 
-#[stage(workers = "4", timeout_ms = 1.5, idempotent = true, name = hello)]
+#[stage(workers = "4", timeout_ms = 1.5, idempotent = true, demote, name = hello)]
 fn hello(_: Request) -> &'static str {
     "hello"
 }

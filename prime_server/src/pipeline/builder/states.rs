@@ -19,6 +19,7 @@ pub struct Last<Out, Of = Whole> {
     pub(super) name: &'static str,
     pub(super) options: StageOptions,
     takes: Takes,
+    is_stateless: bool,
     #[allow(clippy::type_complexity, reason = "named, it would have to be explained in two places")]
     finish: Box<dyn FnOnce(fn(Out) -> Step) -> RunnerFactory>,
     returns: PhantomData<fn() -> (Out, Of)>,
@@ -154,13 +155,14 @@ impl<Out: 'static, Of> Last<Out, Of> {
             name: S::NAME,
             options: S::DEFAULTS,
             takes: Takes::of::<S::In>(),
+            is_stateless: size_of::<S>() == 0,
             finish: Box::new(finish),
             returns: PhantomData,
         }
     }
 
     pub(super) fn finish(self, leads: Leads, resolve: fn(Out) -> Step) -> Definition {
-        let Self { name, options, takes, finish, .. } = self;
-        Definition { name, options, takes, leads, factory: finish(resolve), routes: Arc::default() }
+        let Self { name, options, takes, is_stateless, finish, .. } = self;
+        Definition { name, options, takes, leads, factory: finish(resolve), is_stateless, routes: Arc::default() }
     }
 }

@@ -18,6 +18,7 @@ use crate::ids::StageId;
 use crate::mailbox::{Post, mailbox};
 use crate::metrics::{Metrics, Share};
 use crate::panics::log;
+use crate::seat::Call;
 use crate::transport::zmq::{
     Host, HostNote, HostOutlet, HostTerms, LinkIdentity, LinkRole, Links as Connected, StageTerms,
 };
@@ -87,7 +88,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let metrics = Arc::new(all_metrics.stage(stage.name, Share::Work));
     // The proxies have the queue, the timeout and the attempts.
     let queueing = Options { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: ATTEMPTS };
-    let pool = Arc::new(Pool::new(id, metrics, queueing, threads));
+    let (call, size) = (Arc::new(Call::default()), workers::size(stage, threads, built.settings.max_in_flight));
+    let pool = Arc::new(Pool::new(id, metrics, queueing, size, Arc::clone(&call)));
     let stages = built.stages.iter().map(|stage| (stage.name.to_owned(), stage.takes.message().1)).collect();
     let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), stages));
 
@@ -121,7 +123,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     // No proxy is told of this process before each of its threads can work.
     let (alive, ended) = crossbeam_channel::bounded(0);
     let (closed, seen) = (Closes(Arc::clone(&pool)), Arc::clone(&pool));
-    workers::start(built, &[(stage, pool)], &outlet, alive)?;
+    workers::start(built, &[(stage, pool)], &outlet, alive, call)?;
     let thread = thread::Builder::new().name("links".to_owned()).spawn(move || host.run());
     let thread = thread.map_err(|error| system("start a thread", error))?;
     std::mem::forget(closed);

@@ -101,7 +101,7 @@ impl Host {
         standing: Arc<Standing>,
         malformed: IntCounter,
     ) -> Self {
-        let capacity = Capacity::new(pool.workers(), terms.ahead);
+        let capacity = Capacity::new(pool.slots(), terms.ahead);
         let (jobs, arrived, events) = (Jobs::default(), Vec::new(), Events::new());
         let mut host = Self {
             links,

@@ -40,8 +40,8 @@ impl Scene {
         let (post, notes) = mailbox().unwrap();
         let metrics = Metrics::new("test");
         let queueing = Queueing { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: 3 };
-        let counts = Arc::new(metrics.stage("a", Share::Work));
-        let pool = Arc::new(Pool::new(StageId(0), counts, queueing, 1));
+        let counts = metrics.stage("a", Share::Work);
+        let pool = Arc::new(Pool::of_test(StageId(0), counts, queueing, 1));
         let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), vec![("a".to_owned(), Request::SCHEMA)]));
         let thread = pool.source(WorkerId(0), outlet);
         let told = Terms { takes: (Request::SCHEMA, true), ahead: AHEAD, drain_limit: Duration::from_secs(60) };
@@ -116,7 +116,7 @@ impl Scene {
     fn abort(&mut self, job: &Envelope) {
         let id = job.context.ticket.id;
         self.post.send(Note::Outcome { id, ends: true, body: encode(&Outcome::Abort) });
-        self.thread.done();
+        self.thread.done(Duration::ZERO, Instant::now());
     }
 }
 

@@ -1,17 +1,22 @@
 //! The workers of one stage in this process: their queue is a [`Balancer`] behind a mutex, each idle one a parked thread.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, Thread};
+mod source;
+mod supervision;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Envelope, Outlet, Rejected};
-use crate::answers::worker_lost;
+use slab::Slab;
+
+pub(crate) use self::source::{Next, Source};
+pub(crate) use self::supervision::{Overdue, View};
+use super::{Envelope, Rejected};
 use crate::balancer::{Balancer, Expired, Options, WorkerId};
-use crate::context::{Place, Ticket};
+use crate::context::Place;
 use crate::ids::{RequestId, StageId};
 use crate::metrics::{Ended, StageMetrics};
 use crate::panics::{caught, log};
-use crate::response::Reply;
+use crate::seat::{Call, Seat};
 
 /// One stage's workers.
 #[derive(Debug)]
@@ -19,16 +24,34 @@ pub(crate) struct Pool {
     stage: StageId,
     metrics: Arc<StageMetrics>,
     timeout: Option<Duration>,
+    size: Size,
+    supervisor: Arc<Call>,
     station: Mutex<Station>,
-    /// Set by each worker before it first asks for a job, so before it can be summoned.
-    threads: Box<[OnceLock<Thread>]>,
+}
+
+/// How many workers a pool may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// How many jobs run at a time.
+    pub(crate) slots: usize,
+    /// How many workers there are at most, demoted ones among them. Where there are no more than slots, nothing is demoted.
+    pub(crate) instances: usize,
 }
 
 #[derive(Debug)]
 struct Station {
     balancer: Balancer<Envelope>,
+    seats: Slab<Arc<Seat>>,
+    /// How many workers are being made.
+    hired: usize,
+    /// How many workers there are at most.
+    instances: usize,
     /// When the front end will look at this balancer's timeouts next, as far as it has been told.
     planned: Option<Instant>,
+    /// The supervisor will look at this pool by itself.
+    watched: bool,
+    /// Jobs have waited since it looked last.
+    waited: bool,
     closed: bool,
 }
 
@@ -40,30 +63,46 @@ pub(crate) struct Offered {
     pub(crate) plan: bool,
 }
 
-/// What a worker does next.
-#[derive(Debug)]
-pub(crate) enum Next {
-    Job(Envelope),
-    /// No job will come any more.
-    Drained,
-}
-
 /// Workers summoned under one lock.
 const SUMMONED_AT_ONCE: usize = 4;
 
 impl Pool {
-    pub(crate) fn new(stage: StageId, metrics: Arc<StageMetrics>, options: Options, workers: usize) -> Self {
-        let station = Station { balancer: Balancer::new(options, workers), planned: None, closed: false };
-        let threads = (0..workers).map(|_| OnceLock::new()).collect();
-        Self { stage, metrics, timeout: options.timeout, station: Mutex::new(station), threads }
+    pub(crate) fn new(
+        stage: StageId,
+        metrics: Arc<StageMetrics>,
+        options: Options,
+        size: Size,
+        supervisor: Arc<Call>,
+    ) -> Self {
+        let station = Station {
+            balancer: Balancer::new(options, size.slots),
+            seats: Slab::new(),
+            hired: 0,
+            instances: size.instances.max(size.slots),
+            planned: None,
+            watched: false,
+            waited: false,
+            closed: false,
+        };
+        Self { stage, metrics, timeout: options.timeout, size, supervisor, station: Mutex::new(station) }
+    }
+
+    /// A pool of so many workers, all of which have their place, and that nobody supervises.
+    #[cfg(test)]
+    pub(crate) fn of_test(stage: StageId, metrics: StageMetrics, options: Options, workers: usize) -> Self {
+        let size = Size { slots: workers, instances: workers };
+        let pool = Self::new(stage, Arc::new(metrics), options, size, Arc::default());
+        (0..workers).for_each(|_| _ = pool.hire());
+        pool
     }
 
     pub(crate) fn metrics(&self) -> &Arc<StageMetrics> {
         &self.metrics
     }
 
-    pub(crate) fn workers(&self) -> usize {
-        self.threads.len()
+    /// How many jobs run at a time.
+    pub(crate) fn slots(&self) -> usize {
+        self.size.slots
     }
 
     /// How many jobs wait, and how many run.
@@ -83,7 +122,11 @@ impl Pool {
             }
         }
         let plan = self.timeout.is_some() && station.must_plan();
+        let watch = station.must_watch();
         self.wake(station);
+        if watch {
+            self.supervisor.ring();
+        }
         cancelled.into_iter().for_each(|job| self.discard(job));
         Offered { refused, plan }
     }
@@ -134,15 +177,15 @@ impl Pool {
 
     /// Nothing is taken any more: what waits is dropped, and workers end once they are free.
     pub(crate) fn close(&self) {
-        let waiting = {
+        let (waiting, seats) = {
             let mut station = self.lock();
             station.closed = true;
-            station.balancer.clear()
+            let seats: Vec<_> = station.seats.iter().map(|(_, seat)| Arc::clone(seat)).collect();
+            (station.balancer.clear(), seats)
         };
         waiting.into_iter().for_each(|job| self.discard(job));
-        for thread in self.threads.iter().filter_map(OnceLock::get) {
-            thread.unpark();
-        }
+        seats.iter().for_each(|seat| seat.unpark());
+        self.supervisor.ring();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -159,10 +202,24 @@ impl Pool {
         }
     }
 
-    /// The jobs of one worker, and where to say that it is lost. To be made on the worker's own thread.
-    pub(crate) fn source(self: &Arc<Self>, worker: WorkerId, outlet: Arc<dyn Outlet>) -> Source {
-        self.threads[worker.0].get_or_init(thread::current);
-        Source { pool: Arc::clone(self), outlet, worker, split: None }
+    /// A place for a new worker, which is to call [`source`](Self::source) when it is ready to work, and [`quit`](Self::quit) at its
+    /// end.
+    pub(crate) fn hire(&self) -> (WorkerId, Arc<Seat>) {
+        let seat = Arc::new(Seat::new(Arc::clone(&self.supervisor)));
+        let mut station = self.lock();
+        station.hired += 1;
+        (WorkerId(station.seats.insert(Arc::clone(&seat))), seat)
+    }
+
+    /// A worker has ended, or could not be made.
+    pub(crate) fn quit(&self, worker: WorkerId) {
+        let mut station = self.lock();
+        let seat = station.seats.remove(worker.0);
+        station.hired -= usize::from(seat.tid().is_none());
+        if station.closed {
+            drop(station);
+            self.supervisor.ring();
+        }
     }
 
     /// No user code runs under this lock, so even a poisoned one guards what is whole.
@@ -173,13 +230,9 @@ impl Pool {
     /// Wakes the idle workers that the waiting jobs need. The system calls are made without the lock.
     fn wake<'a>(&'a self, mut station: MutexGuard<'a, Station>) {
         loop {
-            let summoned: [_; SUMMONED_AT_ONCE] = std::array::from_fn(|_| station.balancer.summon());
+            let summoned: [_; SUMMONED_AT_ONCE] = std::array::from_fn(|_| station.summon());
             drop(station);
-            for worker in summoned.iter().flatten() {
-                if let Some(thread) = self.threads[worker.0].get() {
-                    thread.unpark();
-                }
-            }
+            summoned.iter().flatten().for_each(|seat| seat.unpark());
             if summoned.last().is_none_or(Option::is_none) {
                 return;
             }
@@ -189,6 +242,10 @@ impl Pool {
 }
 
 impl Station {
+    fn summon(&mut self) -> Option<Arc<Seat>> {
+        self.balancer.summon().map(|worker| Arc::clone(&self.seats[worker.0]))
+    }
+
     /// Whether the front end must be told that this balancer has an event sooner than it plans to look. With equal timeouts
     /// that is so only where there was none, since the one it waits for came first.
     fn must_plan(&mut self) -> bool {
@@ -198,57 +255,5 @@ impl Station {
             self.planned = next;
         }
         sooner
-    }
-}
-
-/// One worker's jobs. Dropped before its job is done, it is a worker lost: the job is answered 502.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pool: Arc<Pool>,
-    outlet: Arc<dyn Outlet>,
-    worker: WorkerId,
-    /// The request of its job, where that is a part: if it is lost, the other parts are in vain.
-    split: Option<Arc<Ticket>>,
-}
-
-impl Source {
-    /// Waits for a job.
-    pub(crate) fn next(&mut self) -> Next {
-        loop {
-            let mut station = self.pool.lock();
-            if station.closed {
-                return Next::Drained;
-            }
-            if let Some(job) = station.balancer.take(self.worker) {
-                if job.context.part.is_some() {
-                    self.split = Some(Arc::clone(&job.context.ticket));
-                }
-                return Next::Job(job);
-            }
-            drop(station);
-            thread::park();
-        }
-    }
-
-    /// The last job is over: its outcome is on its way.
-    pub(crate) fn done(&mut self) {
-        self.split = None;
-        self.pool.lock().balancer.done(self.worker);
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        let mut station = self.pool.lock();
-        let lost = station.balancer.lost(self.worker);
-        // If it had been summoned, another one is to come.
-        self.pool.wake(station);
-        if let Some(ticket) = self.split.take() {
-            self.outlet.cancel_parts(&ticket);
-        }
-        if let Some(lost) = lost {
-            self.pool.metrics.ended(Ended::Lost);
-            self.outlet.reply(lost, Reply::whole(worker_lost()));
-        }
     }
 }

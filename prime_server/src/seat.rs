@@ -1,0 +1,139 @@
+//! What a pool and its supervisor know of one worker's thread, and how a demoted one has them do what it must not do itself.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+
+use bytes::Bytes;
+use crossbeam_utils::atomic::AtomicCell;
+
+use crate::Response;
+use crate::context::{Reason, Ticket};
+use crate::demotion::Gate;
+use crate::kernel::Tid;
+use crate::worker::Leaving;
+
+/// One worker's.
+pub(crate) struct Seat {
+    /// Open while the worker is in the user's code.
+    pub(crate) gate: Gate,
+    thread: OnceLock<(Thread, Tid)>,
+    /// Its thread is to end.
+    dismissed: AtomicBool,
+    /// One at a time, each a pointer that is swapped: neither side ever waits for the other to go on.
+    asked: AtomicCell<Option<Box<Asked>>>,
+    told: AtomicCell<Option<Box<Result<(), Reason>>>>,
+    supervisor: Arc<Call>,
+}
+
+const _: () = assert!(AtomicCell::<Option<Box<Asked>>>::is_lock_free());
+
+/// What a demoted worker asks its supervisor to do.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// To begin the answer that it streams.
+    Begin(Arc<Ticket>, Response),
+    /// To send a piece of that, when there is room for it.
+    Piece(Arc<Ticket>, Bytes),
+    /// To do what is left to do: its job is over, and it ends.
+    Leave(Box<Leaving>),
+}
+
+/// How a supervisor is woken.
+#[derive(Debug, Default)]
+pub(crate) struct Call {
+    thread: OnceLock<Thread>,
+}
+
+impl Call {
+    /// The calling thread is the supervisor.
+    pub(crate) fn answer_here(&self) {
+        self.thread.get_or_init(thread::current);
+    }
+
+    /// Has the supervisor look. No lock is taken.
+    pub(crate) fn ring(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(supervisor: Arc<Call>) -> Self {
+        Self {
+            gate: Gate::new(),
+            thread: OnceLock::new(),
+            dismissed: AtomicBool::new(false),
+            asked: AtomicCell::new(None),
+            told: AtomicCell::new(None),
+            supervisor,
+        }
+    }
+
+    /// The calling thread is this worker's. Returns whether that was not known.
+    pub(crate) fn take(&self) -> bool {
+        self.thread.set((thread::current(), Tid::current())).is_ok()
+    }
+
+    /// Wakes the worker where it is parked.
+    pub(crate) fn unpark(&self) {
+        if let Some((thread, _)) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Whether the calling thread is this worker's.
+    pub(crate) fn is_here(&self) -> bool {
+        self.thread.get().is_some_and(|(thread, _)| thread.id() == thread::current().id())
+    }
+
+    pub(crate) fn tid(&self) -> Option<Tid> {
+        self.thread.get().map(|(_, tid)| *tid)
+    }
+
+    /// The worker is not needed any more.
+    pub(crate) fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::Relaxed);
+        self.unpark();
+    }
+
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Relaxed)
+    }
+
+    /// The worker, demoted: has the supervisor do something, and waits until it is done.
+    pub(crate) fn ask(&self, asked: Asked) -> Result<(), Reason> {
+        self.leave(asked);
+        loop {
+            if let Some(told) = self.told.take() {
+                return *told;
+            }
+            thread::park();
+        }
+    }
+
+    /// As [`ask`](Self::ask), for what is not waited for.
+    pub(crate) fn leave(&self, asked: Asked) {
+        self.asked.store(Some(Box::new(asked)));
+        self.supervisor.ring();
+    }
+
+    /// The supervisor: what is asked.
+    pub(crate) fn asked(&self) -> Option<Asked> {
+        self.asked.take().map(|asked| *asked)
+    }
+
+    /// The supervisor: what was asked has been done.
+    pub(crate) fn tell(&self, told: Result<(), Reason>) {
+        self.told.store(Some(Box::new(told)));
+        self.unpark();
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("gate", &self.gate).field("thread", &self.thread).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,226 @@
+//! One stage, as its supervisor sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Hire;
+use super::share::{BOUND, Longest, Share, TURN};
+use crate::context::Ticket;
+use crate::panics::log;
+use crate::seat::{Asked, Seat};
+use crate::transport::{Overdue, Pool, View};
+use crate::worker::Duties;
+
+/// A demoted worker whose client is behind is looked at so often.
+const ROOM: Duration = Duration::from_millis(5);
+
+/// Spares made ahead, for each slot.
+const AHEAD: usize = 2;
+
+/// Where no more workers can be had, it is tried again after so long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// While there can be no spare, whoever would be demoted is looked at so often.
+const NO_SPARE: Duration = Duration::from_millis(10);
+
+/// Spares that were not needed for so long are let go.
+const LULL: Duration = Duration::from_secs(10);
+
+pub(super) struct Watch {
+    duties: Arc<Duties>,
+    /// Jobs that have outrun their quantum, and what has been seen of them.
+    suspects: Vec<Suspect>,
+    demoted: Vec<Demoted>,
+    share: Share,
+    /// How many spares there are to be. None before the first is needed.
+    ahead: usize,
+    /// No more workers are asked for before.
+    not_before: Option<Instant>,
+    /// The fewest spares since a moment.
+    lull: (usize, Instant),
+}
+
+struct Suspect {
+    overdue: Overdue,
+    /// When its thread had had how much of a processor.
+    at: Instant,
+    had: Option<Duration>,
+}
+
+struct Demoted {
+    seat: Arc<Seat>,
+    /// A piece of a stream that there was no room for, and since when.
+    piece: Option<(Arc<Ticket>, Bytes, Instant)>,
+}
+
+/// What was seen.
+pub(super) struct Seen {
+    /// When to look again.
+    pub(super) due: Option<Instant>,
+    /// Demoted jobs have less than their share.
+    pub(super) starving: bool,
+}
+
+impl Watch {
+    pub(super) fn new(duties: Arc<Duties>) -> Self {
+        Self {
+            duties,
+            suspects: Vec::new(),
+            demoted: Vec::new(),
+            share: Share::default(),
+            ahead: 0,
+            not_before: None,
+            lull: (0, Instant::now()),
+        }
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.duties.pool
+    }
+
+    pub(super) fn look(&mut self, hire: &Hire, now: Instant) -> Seen {
+        let attended = self.attend(now);
+        let mut view = self.pool().view(now);
+        let overdue = std::mem::take(&mut view.overdue);
+        let suspected = self.suspect(overdue, view.quantum, now);
+        if !self.suspects.is_empty() {
+            self.ahead = AHEAD * self.pool().slots();
+        }
+        self.make_spares(&view, hire, now);
+        let let_go = self.let_spares_go(&view, now);
+        let (starving, share) = self.look_after_demoted(&view, now);
+        // Those that were just demoted are in their turn next time.
+        let due = [attended, view.next, suspected, let_go, share].into_iter().flatten().min();
+        Seen { due, starving }
+    }
+
+    /// Looks at the jobs that have outrun their quantum, and demotes those that have run since the last look. One that was kept from
+    /// running by others has done nothing to be demoted for.
+    fn suspect(&mut self, overdue: Vec<Overdue>, quantum: Duration, now: Instant) -> Option<Instant> {
+        let known = std::mem::take(&mut self.suspects);
+        let mut due = None::<Instant>;
+        for overdue in overdue {
+            let before = known.iter().find(|suspect| suspect.overdue.is_same(&overdue));
+            let had = overdue.seat.tid().and_then(|tid| tid.cpu_time());
+            let again = match before {
+                None => now + quantum / 2,
+                Some(before) if before.at + quantum / 2 > now => {
+                    let Suspect { at, had, .. } = *before;
+                    due = earlier(due, at + quantum / 2);
+                    self.suspects.push(Suspect { overdue, at, had });
+                    continue;
+                }
+                Some(before) if !has_run(before, had, now) => now + quantum / 2,
+                Some(_) => {
+                    if self.demote(&overdue, now) {
+                        continue;
+                    }
+                    now + NO_SPARE.max(quantum / 2)
+                }
+            };
+            due = earlier(due, again);
+            self.suspects.push(Suspect { overdue, at: now, had });
+        }
+        due
+    }
+
+    fn demote(&mut self, overdue: &Overdue, now: Instant) -> bool {
+        let set_back = || {
+            if let Some(Err(error)) = overdue.seat.tid().map(|tid| tid.demote()) {
+                log(|| tracing::debug!(%error, "a worker could not be demoted"));
+            }
+        };
+        let demoted = self.pool().demote(overdue, now, set_back);
+        if demoted {
+            self.duties.metrics.demoted();
+            self.demoted.retain(|demoted| !Arc::ptr_eq(&demoted.seat, &overdue.seat));
+            self.demoted.push(Demoted { seat: Arc::clone(&overdue.seat), piece: None });
+        }
+        demoted
+    }
+
+    /// Has as many spares made as there are to be.
+    fn make_spares(&mut self, view: &View, hire: &Hire, now: Instant) {
+        if self.not_before.is_some_and(|until| until > now) {
+            return;
+        }
+        let wanted = self.ahead.saturating_sub(view.spares + view.hired).min(view.room);
+        for _ in 0..wanted {
+            if let Err(error) = hire(&self.duties) {
+                let stage = self.duties.stage;
+                log(|| tracing::warn!(stage, %error, "no thread could be started for a spare worker"));
+                self.not_before = Some(now + PAUSE);
+                return;
+            }
+        }
+    }
+
+    /// Lets spares go that were not needed for long.
+    fn let_spares_go(&mut self, view: &View, now: Instant) -> Option<Instant> {
+        let (fewest, since) = &mut self.lull;
+        *fewest = view.spares.min(*fewest);
+        if view.spares <= self.ahead {
+            self.lull = (usize::MAX, now);
+            return None;
+        }
+        if now.saturating_duration_since(*since) >= LULL {
+            let unneeded = fewest.saturating_sub(self.ahead);
+            (0..unneeded).for_each(|_| self.duties.pool.dismiss());
+            self.lull = (usize::MAX, now);
+        }
+        Some(self.lull.1 + LULL)
+    }
+
+    /// Whether demoted jobs have less than their share, and when to look at that again.
+    fn look_after_demoted(&mut self, view: &View, now: Instant) -> (bool, Option<Instant>) {
+        let longest = view.longest.as_ref().and_then(|(seat, since)| Some((seat.tid()?.cpu_time()?, *since)));
+        let Some((had, since)) = longest else {
+            self.share.forget();
+            return (false, None);
+        };
+        let longest = Longest { since, had, demoted: view.demoted };
+        let starving = self.share.is_starving(longest, self.pool().slots(), now);
+        (starving, Some((since + BOUND).max(now + TURN)))
+    }
+
+    /// Does what demoted workers ask.
+    fn attend(&mut self, now: Instant) -> Option<Instant> {
+        let duties = &self.duties;
+        self.demoted.retain_mut(|demoted| {
+            if let Some(asked) = demoted.seat.asked() {
+                match asked {
+                    Asked::Begin(ticket, head) => {
+                        duties.sink.begin(&ticket, head);
+                        demoted.seat.tell(Ok(()));
+                    }
+                    Asked::Piece(ticket, piece) => demoted.piece = Some((ticket, piece, now)),
+                    Asked::Leave(leaving) => {
+                        leaving.finish();
+                        return false;
+                    }
+                }
+            }
+            if let Some((ticket, piece, since)) = &demoted.piece
+                && let Some(sent) = duties.sink.try_send(ticket, piece, *since, now)
+            {
+                demoted.piece = None;
+                demoted.seat.tell(sent);
+            }
+            demoted.seat.gate.is_demoted()
+        });
+        self.demoted.iter().any(|demoted| demoted.piece.is_some()).then(|| now + ROOM)
+    }
+}
+
+/// Whether a suspect's thread has run for half of the time at least, or waits for something else than a processor.
+fn has_run(before: &Suspect, had: Option<Duration>, now: Instant) -> bool {
+    let (Some(before_had), Some(had)) = (before.had, had) else { return true };
+    let runs = had.saturating_sub(before_had) * 2 >= now.saturating_duration_since(before.at);
+    runs || before.overdue.seat.tid().and_then(|tid| tid.is_runnable()) == Some(false)
+}
+
+fn earlier(due: Option<Instant>, other: Instant) -> Option<Instant> {
+    Some(due.map_or(other, |due| due.min(other)))
+}

@@ -1,0 +1,131 @@
+//! What a pool's supervisor looks at, and does about it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Pool, Station};
+use crate::balancer::WorkerId;
+use crate::seat::Seat;
+
+/// A job that has outrun its quantum and has a slot still.
+#[derive(Debug)]
+pub(crate) struct Overdue {
+    pub(crate) worker: WorkerId,
+    pub(crate) seat: Arc<Seat>,
+    /// Since when it runs.
+    pub(crate) since: Instant,
+}
+
+impl Overdue {
+    /// Whether both are the same run of the same worker.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.worker == other.worker && self.since == other.since
+    }
+}
+
+/// What a supervisor sees of a pool.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) overdue: Vec<Overdue>,
+    pub(crate) quantum: Duration,
+    /// When to look again at the latest, where jobs wait.
+    pub(crate) next: Option<Instant>,
+    pub(crate) spares: usize,
+    /// How many workers more there may be, and how many are being made.
+    pub(crate) room: usize,
+    pub(crate) hired: usize,
+    pub(crate) demoted: usize,
+    /// Who has been demoted for longest, and since when.
+    pub(crate) longest: Option<(Arc<Seat>, Instant)>,
+}
+
+impl Pool {
+    /// The supervisor looks. Where nothing waits, it will not by itself any more.
+    pub(crate) fn view(&self, now: Instant) -> View {
+        let mut station = self.lock();
+        let behind = std::mem::take(&mut station.waited) || station.balancer.is_behind();
+        station.watched = behind && station.may_demote();
+        let Station { balancer, seats, hired, instances, watched, .. } = &*station;
+        let seat = |worker: WorkerId| Arc::clone(&seats[worker.0]);
+        let overdue = balancer.overdue(now).filter(|_| *watched);
+        let quantum = balancer.quantum();
+        View {
+            overdue: overdue.map(|(worker, since)| Overdue { worker, seat: seat(worker), since }).collect(),
+            quantum,
+            next: watched.then(|| balancer.next_overdue(now).unwrap_or(now + quantum)),
+            spares: balancer.spares(),
+            room: instances.saturating_sub(seats.len()),
+            hired: *hired,
+            demoted: balancer.demoted(),
+            longest: balancer.longest_demoted().map(|(worker, since)| (seat(worker), since)),
+        }
+    }
+
+    /// Takes the slot of a worker that runs that job still, where jobs wait, and gives it to a spare. `set_back` is called in between,
+    /// while the worker cannot leave the user's code. Returns whether it was.
+    pub(crate) fn demote(&self, overdue: &Overdue, now: Instant, set_back: impl FnOnce()) -> bool {
+        let Overdue { worker, seat, since } = overdue;
+        let mut station = self.lock();
+        if !station.balancer.is_behind() || station.balancer.spares() == 0 || !seat.gate.hold() {
+            return false;
+        }
+        let spare = station.balancer.demote(*worker, *since, now).map(|spare| Arc::clone(&station.seats[spare.0]));
+        drop(station);
+        let Some(spare) = spare else {
+            seat.gate.release();
+            return false;
+        };
+        set_back();
+        seat.gate.demoted();
+        spare.unpark();
+        true
+    }
+
+    /// Whether no worker is left of a pool that is closed.
+    pub(crate) fn is_over(&self) -> bool {
+        let station = self.lock();
+        station.closed && station.seats.is_empty()
+    }
+
+    /// No job is given out, or jobs are again.
+    pub(crate) fn stand_still(&self, still: bool) {
+        let mut station = self.lock();
+        station.balancer.stand_still(still);
+        self.wake(station);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_still(&self) -> bool {
+        self.lock().balancer.is_still()
+    }
+
+    /// Nothing is to be demoted here any more.
+    pub(crate) fn never_demote(&self) {
+        let mut station = self.lock();
+        station.instances = self.size.slots;
+    }
+
+    /// Lets a spare go.
+    pub(crate) fn dismiss(&self) {
+        let mut station = self.lock();
+        if let Some(spare) = station.balancer.dismiss() {
+            station.seats[spare.0].dismiss();
+        }
+    }
+}
+
+impl Station {
+    /// Whether there may be more workers than slots.
+    fn may_demote(&self) -> bool {
+        self.instances > self.balancer.slots()
+    }
+
+    /// Whether the supervisor must be told that jobs wait here.
+    pub(super) fn must_watch(&mut self) -> bool {
+        if !self.may_demote() || !self.balancer.is_behind() {
+            return false;
+        }
+        self.waited = true;
+        !std::mem::replace(&mut self.watched, true)
+    }
+}
