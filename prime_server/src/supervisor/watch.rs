@@ -128,13 +128,14 @@ impl Watch {
 
     fn demote(&mut self, overdue: &Overdue, now: Instant) -> bool {
         let set_back = || {
+            // Before another job can be taken: whoever has its answer finds this counted.
+            self.duties.metrics.demoted();
             if let Some(Err(error)) = overdue.seat.tid().map(|tid| tid.demote()) {
                 log(|| tracing::debug!(%error, "a worker could not be demoted"));
             }
         };
         let demoted = self.pool().demote(overdue, now, set_back);
         if demoted {
-            self.duties.metrics.demoted();
             self.demoted.retain(|demoted| !Arc::ptr_eq(&demoted.seat, &overdue.seat));
             self.demoted.push(Demoted { seat: Arc::clone(&overdue.seat), piece: None });
         }
