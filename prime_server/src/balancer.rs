@@ -131,11 +131,16 @@ impl<J: Job> Balancer<J> {
         Some(id)
     }
 
-    /// The workers whose job has outrun its quantum and has a slot still, each with the moment since when it runs.
-    pub(crate) fn overdue(&self, now: Instant) -> impl Iterator<Item = (WorkerId, Instant)> {
+    /// Whether a job runs that has a slot.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.roster.busy().next().is_some()
+    }
+
+    /// The workers whose job has outrun its quantum and has a slot still, each with the job and the moment since when it runs.
+    pub(crate) fn overdue(&self, now: Instant) -> impl Iterator<Item = (WorkerId, RequestId, Instant)> {
         let quantum = self.quantum.get();
         let overdue = self.roster.busy().filter(move |(_, run)| now.saturating_duration_since(run.since) >= quantum);
-        overdue.map(|(worker, run)| (worker, run.since))
+        overdue.map(|(worker, run)| (worker, self.queue.id(run.entry), run.since))
     }
 
     /// How long a job may run while others wait.

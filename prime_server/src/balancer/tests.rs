@@ -191,7 +191,7 @@ fn a_job_is_overdue_after_its_quantum() {
     let quantum = balancer.quantum();
     assert_eq!(balancer.next_overdue(now), Some(now + quantum));
     assert_eq!(balancer.overdue(now + quantum - RAN).count(), 0);
-    assert_eq!(balancer.overdue(now + quantum).collect::<Vec<_>>(), [(A, now)]);
+    assert_eq!(balancer.overdue(now + quantum).collect::<Vec<_>>(), [(A, id(1), now)]);
     assert_eq!(balancer.next_overdue(now + quantum), None);
     balancer.demote(A, now, now + quantum);
     assert_eq!(balancer.overdue(now + 2 * quantum).count(), 0);
@@ -326,8 +326,8 @@ proptest! {
                     }
                 }
                 Event::Demote(n) => {
-                    let since = balancer.overdue(now + HOUR).find(|(worker, _)| worker.0 == n);
-                    let spare = since.and_then(|(worker, since)| balancer.demote(worker, since, now));
+                    let since = balancer.overdue(now + HOUR).find(|(worker, ..)| worker.0 == n);
+                    let spare = since.and_then(|(worker, _, since)| balancer.demote(worker, since, now));
                     if let Some(WorkerId(spare)) = spare {
                         prop_assert!(parked.remove(&spare) && model.demoted.insert(n));
                     }

@@ -32,7 +32,7 @@ pub(super) fn size(stage: &Definition, slots: usize, max_in_flight: usize) -> Si
     let usual = if stage.is_stateless { max_in_flight } else { 2 * slots };
     let most = stage.options.max_instances.unwrap_or(usual).clamp(slots, MAX_WORKERS);
     let demotes = CAN_DEMOTE && stage.options.demote.unwrap_or(true);
-    Size { slots, instances: if demotes { most } else { slots } }
+    Size { slots, instances: if demotes { most } else { slots }, fed_from_afar: false }
 }
 
 /// Starts the workers of each pool, and returns once each has constructed its stage. They keep `alive` from being disconnected.

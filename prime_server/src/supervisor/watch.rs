@@ -47,6 +47,8 @@ struct Suspect {
     /// When its thread had had how much of a processor.
     at: Instant,
     had: Option<Duration>,
+    /// It is known elsewhere that its slot can be had.
+    told: bool,
 }
 
 struct Demoted {
@@ -84,7 +86,7 @@ impl Watch {
         let attended = self.attend(now);
         let mut view = self.pool().view(now);
         let overdue = std::mem::take(&mut view.overdue);
-        let suspected = self.suspect(overdue, view.quantum, now);
+        let suspected = self.suspect(overdue, &view, now);
         if !self.suspects.is_empty() {
             self.ahead = AHEAD * self.pool().slots();
         }
@@ -98,32 +100,48 @@ impl Watch {
 
     /// Looks at the jobs that have outrun their quantum, and demotes those that have run since the last look. One that was kept from
     /// running by others has done nothing to be demoted for.
-    fn suspect(&mut self, overdue: Vec<Overdue>, quantum: Duration, now: Instant) -> Option<Instant> {
+    fn suspect(&mut self, overdue: Vec<Overdue>, view: &View, now: Instant) -> Option<Instant> {
+        let quantum = view.quantum;
         let known = std::mem::take(&mut self.suspects);
         let mut due = None::<Instant>;
         for overdue in overdue {
             let before = known.iter().find(|suspect| suspect.overdue.is_same(&overdue));
             let had = overdue.seat.tid().and_then(|tid| tid.cpu_time());
-            let again = match before {
-                None => now + quantum / 2,
-                Some(before) if before.at + quantum / 2 > now => {
-                    let Suspect { at, had, .. } = *before;
-                    due = earlier(due, at + quantum / 2);
-                    self.suspects.push(Suspect { overdue, at, had });
-                    continue;
+            let mut suspect = Suspect { overdue, at: now, had, told: before.is_some_and(|before| before.told) };
+            let mut again = Some(now + quantum / 2);
+            match before {
+                Some(before) if !before.told && before.at + quantum / 2 > now => {
+                    (suspect.at, suspect.had) = (before.at, before.had);
+                    again = Some(before.at + quantum / 2);
                 }
-                Some(before) if !has_run(before, had, now) => now + quantum / 2,
-                Some(_) => {
-                    if self.demote(&overdue, now) {
+                Some(before) if before.told || has_run(before, had, now) => {
+                    if self.demote(&suspect.overdue, now) {
+                        // What comes in its place is looked at in its turn.
+                        due = due.into_iter().chain([now + quantum]).min();
                         continue;
                     }
-                    now + NO_SPARE.max(quantum / 2)
+                    suspect.told = suspect.told || self.tell(&suspect.overdue, view);
+                    again = (!suspect.told).then(|| now + NO_SPARE.max(quantum / 2));
                 }
-            };
-            due = earlier(due, again);
-            self.suspects.push(Suspect { overdue, at: now, had });
+                _ => {}
+            }
+            due = due.into_iter().chain(again).min();
+            self.suspects.push(suspect);
+        }
+        if self.suspects.iter().any(|suspect| suspect.told) {
+            self.pool().has_room_at_once();
         }
         due
+    }
+
+    /// Says where the queue is that the slot of a job can be had, if so.
+    fn tell(&self, overdue: &Overdue, view: &View) -> bool {
+        let told = self.suspects.iter().filter(|suspect| suspect.told).count();
+        let can_be_had = self.pool().is_fed_from_afar() && view.spares > told;
+        if can_be_had {
+            self.duties.outlet.outruns(overdue.id);
+        }
+        can_be_had
     }
 
     fn demote(&mut self, overdue: &Overdue, now: Instant) -> bool {
@@ -220,8 +238,4 @@ fn has_run(before: &Suspect, had: Option<Duration>, now: Instant) -> bool {
     let (Some(before_had), Some(had)) = (before.had, had) else { return true };
     let runs = had.saturating_sub(before_had) * 2 >= now.saturating_duration_since(before.at);
     runs || before.overdue.seat.tid().and_then(|tid| tid.is_runnable()) == Some(false)
-}
-
-fn earlier(due: Option<Instant>, other: Instant) -> Option<Instant> {
-    Some(due.map_or(other, |due| due.min(other)))
 }

@@ -111,6 +111,8 @@ pub(crate) trait Outlet: Send + Sync + fmt::Debug {
     fn dropped(&self, id: RequestId);
     /// A part of the request has the answer: the others are in vain.
     fn cancel_parts(&self, ticket: &Ticket);
+    /// The job runs for long, and makes room as soon as another one comes. For whoever has the queue, if that is not here.
+    fn outruns(&self, _id: RequestId) {}
 }
 
 /// Makes one payload of those of all parts.

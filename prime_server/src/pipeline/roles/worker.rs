@@ -22,7 +22,7 @@ use crate::seat::Call;
 use crate::transport::zmq::{
     Host, HostNote, HostOutlet, HostTerms, LinkIdentity, LinkRole, Links as Connected, StageTerms,
 };
-use crate::transport::{Outlet, Pool, Standing};
+use crate::transport::{Outlet, Pool, Size, Standing};
 use crate::{Request, Schema, StartError};
 
 /// A [`Role::Worker`](super::Role::Worker).
@@ -88,7 +88,10 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let metrics = Arc::new(all_metrics.stage(stage.name, Share::Work));
     // The proxies have the queue, the timeout and the attempts.
     let queueing = Options { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: ATTEMPTS };
-    let (call, size) = (Arc::new(Call::default()), workers::size(stage, threads, built.settings.max_in_flight));
+    let (call, size) = (
+        Arc::new(Call::default()),
+        Size { fed_from_afar: true, ..workers::size(stage, threads, built.settings.max_in_flight) },
+    );
     let pool = Arc::new(Pool::new(id, metrics, queueing, size, Arc::clone(&call)));
     let stages = built.stages.iter().map(|stage| (stage.name.to_owned(), stage.takes.message().1)).collect();
     let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), stages));

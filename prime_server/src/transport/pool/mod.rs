@@ -36,6 +36,8 @@ pub(crate) struct Size {
     pub(crate) slots: usize,
     /// How many workers there are at most, demoted ones among them. Where there are no more than slots, nothing is demoted.
     pub(crate) instances: usize,
+    /// Its queue is in another process: jobs may wait that are not here.
+    pub(crate) fed_from_afar: bool,
 }
 
 #[derive(Debug)]
@@ -50,8 +52,11 @@ struct Station {
     planned: Option<Instant>,
     /// The supervisor will look at this pool by itself.
     watched: bool,
-    /// Jobs have waited since it looked last.
-    waited: bool,
+    /// It must be since it looked last.
+    active: bool,
+    /// There is a job that makes room as soon as another comes.
+    ready: bool,
+    fed_from_afar: bool,
     closed: bool,
 }
 
@@ -81,7 +86,9 @@ impl Pool {
             instances: size.instances.max(size.slots),
             planned: None,
             watched: false,
-            waited: false,
+            active: false,
+            ready: false,
+            fed_from_afar: size.fed_from_afar,
             closed: false,
         };
         Self { stage, metrics, timeout: options.timeout, size, supervisor, station: Mutex::new(station) }
@@ -90,7 +97,7 @@ impl Pool {
     /// A pool of so many workers, all of which have their place, and that nobody supervises.
     #[cfg(test)]
     pub(crate) fn of_test(stage: StageId, metrics: StageMetrics, options: Options, workers: usize) -> Self {
-        let size = Size { slots: workers, instances: workers };
+        let size = Size { slots: workers, instances: workers, fed_from_afar: false };
         let pool = Self::new(stage, Arc::new(metrics), options, size, Arc::default());
         (0..workers).for_each(|_| _ = pool.hire());
         pool

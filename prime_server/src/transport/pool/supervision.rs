@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::{Pool, Station};
 use crate::balancer::WorkerId;
+use crate::ids::RequestId;
 use crate::seat::Seat;
 
 /// A job that has outrun its quantum and has a slot still.
 #[derive(Debug)]
 pub(crate) struct Overdue {
     pub(crate) worker: WorkerId,
+    pub(crate) id: RequestId,
     pub(crate) seat: Arc<Seat>,
     /// Since when it runs.
     pub(crate) since: Instant,
@@ -43,16 +45,15 @@ impl Pool {
     /// The supervisor looks. Where nothing waits, it will not by itself any more.
     pub(crate) fn view(&self, now: Instant) -> View {
         let mut station = self.lock();
-        let behind = std::mem::take(&mut station.waited) || station.balancer.is_behind();
-        station.watched = behind && station.may_demote();
+        station.watched = std::mem::take(&mut station.active) || station.is_active();
         let Station { balancer, seats, hired, instances, watched, .. } = &*station;
         let seat = |worker: WorkerId| Arc::clone(&seats[worker.0]);
         let overdue = balancer.overdue(now).filter(|_| *watched);
         let quantum = balancer.quantum();
         View {
-            overdue: overdue.map(|(worker, since)| Overdue { worker, seat: seat(worker), since }).collect(),
+            overdue: overdue.map(|(worker, id, since)| Overdue { worker, id, seat: seat(worker), since }).collect(),
             quantum,
-            next: watched.then(|| balancer.next_overdue(now).unwrap_or(now + quantum)),
+            next: balancer.next_overdue(now).or((!balancer.is_busy()).then(|| now + quantum)).filter(|_| *watched),
             spares: balancer.spares(),
             room: instances.saturating_sub(seats.len()),
             hired: *hired,
@@ -64,7 +65,7 @@ impl Pool {
     /// Takes the slot of a worker that runs that job still, where jobs wait, and gives it to a spare. `set_back` is called in between,
     /// while the worker cannot leave the user's code. Returns whether it was.
     pub(crate) fn demote(&self, overdue: &Overdue, now: Instant, set_back: impl FnOnce()) -> bool {
-        let Overdue { worker, seat, since } = overdue;
+        let Overdue { worker, seat, since, .. } = overdue;
         let mut station = self.lock();
         if !station.balancer.is_behind() || station.balancer.spares() == 0 || !seat.gate.hold() {
             return false;
@@ -79,6 +80,16 @@ impl Pool {
         seat.gate.demoted();
         spare.unpark();
         true
+    }
+
+    /// Whether jobs may wait that are not here.
+    pub(crate) fn is_fed_from_afar(&self) -> bool {
+        self.size.fed_from_afar
+    }
+
+    /// A job makes room as soon as another comes, which the supervisor is to be told of.
+    pub(crate) fn has_room_at_once(&self) {
+        self.lock().ready = true;
     }
 
     /// Whether no worker is left of a pool that is closed.
@@ -120,12 +131,19 @@ impl Station {
         self.instances > self.balancer.slots()
     }
 
-    /// Whether the supervisor must be told that jobs wait here.
+    /// Whether jobs wait, or may wait where that cannot be seen from here.
+    fn is_active(&self) -> bool {
+        self.may_demote() && (self.balancer.is_behind() || self.fed_from_afar && self.balancer.is_busy())
+    }
+
+    /// Whether the supervisor must be told so.
     pub(super) fn must_watch(&mut self) -> bool {
-        if !self.may_demote() || !self.balancer.is_behind() {
+        if !self.is_active() {
             return false;
         }
-        self.waited = true;
-        !std::mem::replace(&mut self.watched, true)
+        self.active = true;
+        let at_once = self.ready && self.balancer.is_behind();
+        self.ready &= !at_once;
+        !std::mem::replace(&mut self.watched, true) || at_once
     }
 }

@@ -85,9 +85,9 @@ impl Capacity {
         self.look_at.is_some_and(|at| at <= now)
     }
 
-    /// There are jobs, and some may have to wait.
-    pub(super) fn look_later(&mut self, now: Instant) {
-        if self.look_at.is_none() && self.links.values().map(|link| link.held).sum::<u32>() as usize > self.threads {
+    /// So many jobs need a thread, and some may have to wait.
+    pub(super) fn look_later(&mut self, jobs: usize, now: Instant) {
+        if self.look_at.is_none() && jobs > self.threads {
             self.look_at = Some(now + self.patience());
         }
     }
@@ -101,17 +101,19 @@ impl Capacity {
         self.look_at
     }
 
-    /// Tells each link what it does not know. `held` counts the jobs of lost links too, which keep threads busy.
-    pub(super) fn announce(&mut self, metrics: &StageMetrics, held: usize, mut tell: impl FnMut(LinkId, u32, u32)) {
+    /// Tells each link what it does not know. `jobs` counts those that need a thread: the jobs of lost links too, and not those that make
+    /// room for others.
+    pub(super) fn announce(&mut self, metrics: &StageMetrics, jobs: usize, mut tell: impl FnMut(LinkId, u32, u32)) {
         self.learn(metrics);
-        let free = self.threads.saturating_sub(held) as u32;
+        let free = self.threads.saturating_sub(jobs) as u32;
         let ahead = self.now_ahead / (self.links.len().max(1) as u32);
+        let alone = self.links.len() == 1;
         for (link, announced) in &mut self.links {
             let room = announced.slots.saturating_sub(announced.held);
-            // With one proxy that is always all threads. Several share them: one that has too little room while there is some is told,
-            // one that has too much finds out when a job comes back.
-            let slots =
-                if announced.slots == u32::MAX || room < free { announced.held + free } else { announced.slots };
+            // With one proxy that is always all threads, and one more for each job that makes room. Several share them: one that has too
+            // little room while there is some is told, one that has too much finds out when a job comes back.
+            let is_wrong = room < free || alone && room != free;
+            let slots = if announced.slots == u32::MAX || is_wrong { announced.held + free } else { announced.slots };
             if slots != announced.slots || differ(ahead, announced.ahead) {
                 (announced.slots, announced.ahead) = (slots, ahead);
                 tell(*link, slots, ahead);
@@ -181,6 +183,20 @@ mod tests {
         capacity.linked(LINK);
         ran(&metrics, Duration::from_micros(1));
         assert!(told(&mut capacity, &metrics, 0).is_empty());
+    }
+
+    #[test]
+    fn a_job_that_makes_room_is_one_more_that_can_be_had() {
+        let metrics = Metrics::new("test").stage("stage", Share::Whole);
+        let mut capacity = Capacity::new(2, Duration::ZERO);
+        capacity.linked(LINK);
+        (0..2).for_each(|_| capacity.took(LINK));
+        assert!(told(&mut capacity, &metrics, 2).is_empty());
+        assert_eq!(told(&mut capacity, &metrics, 1), [(LINK, 3, 0)]);
+        capacity.took(LINK);
+        assert!(told(&mut capacity, &metrics, 2).is_empty());
+        (0..2).for_each(|_| capacity.ended(LINK));
+        assert_eq!(told(&mut capacity, &metrics, 1), [(LINK, 2, 0)]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! One thread owns the links. It beats while the threads of the pool are in the user's code, for however long that is.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ pub(crate) struct Terms {
 struct Jobs {
     here: HashMap<RequestId, Here>,
     there: HashMap<(LinkId, u64), RequestId>,
+    /// Those that make room as soon as another comes, or have.
+    long: HashSet<RequestId>,
     next: u64,
 }
 
@@ -83,7 +85,19 @@ impl Jobs {
     fn remove(&mut self, id: RequestId) -> Option<Here> {
         let here = self.here.remove(&id)?;
         self.there.remove(&(here.link, here.job));
+        self.long.remove(&id);
         Some(here)
+    }
+
+    /// How many have a thread, or will need one.
+    fn short(&self) -> usize {
+        self.here.len() - self.long.len()
+    }
+
+    fn outruns(&mut self, id: RequestId) {
+        if self.here.contains_key(&id) {
+            self.long.insert(id);
+        }
     }
 
     fn of(&self, link: LinkId, job: u64) -> Option<(RequestId, &Here)> {
@@ -280,6 +294,7 @@ impl Host {
             let Ok(note) = self.mailbox.notes.try_recv() else { return false };
             match note {
                 Note::Outcome { id, ends, body } => self.outcome(id, ends, &body),
+                Note::Outruns(id) => self.jobs.outruns(id),
                 Note::Found(places) => self.find(&places, now),
                 Note::Drain => self.drain(now),
                 Note::Stop => self.closed = true,
@@ -307,8 +322,8 @@ impl Host {
             let patience = self.capacity.patience();
             self.return_older_than(patience, now);
             self.capacity.looked(self.pool.load().0, now);
-        } else if !self.jobs.here.is_empty() {
-            self.capacity.look_later(now);
+        } else {
+            self.capacity.look_later(self.jobs.short(), now);
         }
     }
 
@@ -334,7 +349,7 @@ impl Host {
     fn announce(&mut self) {
         let links = &mut self.links;
         let tell = |link, slots, ahead| links.send(link, &Command::Announce { slots, ahead });
-        self.capacity.announce(self.pool.metrics(), self.jobs.here.len(), tell);
+        self.capacity.announce(self.pool.metrics(), self.jobs.short(), tell);
     }
 
     /// Says whether anybody gives this process work.

@@ -18,6 +18,8 @@ use crate::transport::{Gather, Outlet, Rejected};
 pub(crate) enum Note {
     /// What a job has come to, or a piece of it.
     Outcome { id: RequestId, ends: bool, body: Vec<u8> },
+    /// A job makes room as soon as another one comes.
+    Outruns(RequestId),
     /// These are the proxies that there are.
     Found(BTreeSet<Place>),
     /// Take nothing more, finish what runs, end.
@@ -107,4 +109,8 @@ impl Outlet for HostOutlet {
 
     /// The front end does that, when it has the answer.
     fn cancel_parts(&self, _: &Ticket) {}
+
+    fn outruns(&self, id: RequestId) {
+        self.post.send(Note::Outruns(id));
+    }
 }
