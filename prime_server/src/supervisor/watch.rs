@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Hire;
+use super::pace::Pace;
 use super::share::{BOUND, Longest, Share, TURN};
 use crate::context::Ticket;
 use crate::panics::log;
@@ -32,6 +33,7 @@ pub(super) struct Watch {
     duties: Arc<Duties>,
     /// Jobs that have outrun their quantum, and what has been seen of them.
     suspects: Vec<Suspect>,
+    pace: Pace,
     demoted: Vec<Demoted>,
     share: Share,
     /// How many spares there are to be. None before the first is needed.
@@ -70,6 +72,7 @@ impl Watch {
         Self {
             duties,
             suspects: Vec::new(),
+            pace: Pace::default(),
             demoted: Vec::new(),
             share: Share::default(),
             ahead: 0,
@@ -86,7 +89,11 @@ impl Watch {
         let attended = self.attend(now);
         let mut view = self.pool().view(now);
         let overdue = std::mem::take(&mut view.overdue);
-        let suspected = self.suspect(overdue, &view, now);
+        let (suspected, found) = self.suspect(overdue, &view, now);
+        if view.next.is_some() || !self.suspects.is_empty() {
+            self.pace.looked(found);
+        }
+        let rest = self.pace.rest(view.quantum);
         if !self.suspects.is_empty() {
             self.ahead = AHEAD * self.pool().slots();
         }
@@ -94,16 +101,17 @@ impl Watch {
         let let_go = self.let_spares_go(&view, now);
         let (starving, share) = self.look_after_demoted(&view, now);
         // Those that were just demoted are in their turn next time.
-        let due = [attended, view.next, suspected, let_go, share].into_iter().flatten().min();
+        let next = [view.next, suspected].into_iter().flatten().min().map(|next| next.max(now + rest));
+        let due = [attended, next, let_go, share].into_iter().flatten().min();
         Seen { due, starving }
     }
 
     /// Looks at the jobs that have outrun their quantum, and demotes those that have run since the last look. One that was kept from
-    /// running by others has done nothing to be demoted for.
-    fn suspect(&mut self, overdue: Vec<Overdue>, view: &View, now: Instant) -> Option<Instant> {
+    /// running by others has done nothing to be demoted for. Returns when to look again, and whether there was one to demote.
+    fn suspect(&mut self, overdue: Vec<Overdue>, view: &View, now: Instant) -> (Option<Instant>, bool) {
         let quantum = view.quantum;
         let known = std::mem::take(&mut self.suspects);
-        let mut due = None::<Instant>;
+        let (mut due, mut found) = (None::<Instant>, false);
         for overdue in overdue {
             let before = known.iter().find(|suspect| suspect.overdue.is_same(&overdue));
             let had = overdue.seat.tid().and_then(|tid| tid.cpu_time());
@@ -115,6 +123,7 @@ impl Watch {
                     again = Some(before.at + quantum / 2);
                 }
                 Some(before) if before.told || has_run(before, had, now) => {
+                    found = true;
                     if self.demote(&suspect.overdue, now) {
                         // What comes in its place is looked at in its turn.
                         due = due.into_iter().chain([now + quantum]).min();
@@ -131,7 +140,7 @@ impl Watch {
         if self.suspects.iter().any(|suspect| suspect.told) {
             self.pool().has_room_at_once();
         }
-        due
+        (due, found)
     }
 
     /// Says where the queue is that the slot of a job can be had, if so.

@@ -56,9 +56,18 @@ impl Runs {
 
     /// A figure's ratio to another contestant's of the same round, over all rounds that both have.
     pub(crate) fn ratio(&self, other: &Self, metric: Metric) -> Option<Spread> {
-        let figure = |sample: &Option<Sample>| sample.as_ref()?.get(metric);
-        let rounds = self.samples.iter().zip(&other.samples);
-        Spread::of(rounds.filter_map(|(one, other)| Some(figure(one)? / figure(other)?)))
+        Spread::of(self.beside(other, metric).map(|(one, other)| one / other))
+    }
+
+    /// What a figure is above another contestant's, as [`ratio`](Self::ratio).
+    pub(crate) fn difference(&self, other: &Self, metric: Metric) -> Option<Spread> {
+        Spread::of(self.beside(other, metric).map(|(one, other)| one - other))
+    }
+
+    fn beside(&self, other: &Self, metric: Metric) -> impl Iterator<Item = (f64, f64)> {
+        let figure = move |sample: &Option<Sample>| sample.as_ref()?.get(metric);
+        let rounds = std::iter::zip(&self.samples, &other.samples);
+        rounds.filter_map(move |(one, other)| Some((figure(one)?, figure(other)?)))
     }
 
     /// What its runs measured.

@@ -14,8 +14,17 @@ pub(crate) struct Requirement {
     pub(crate) of: &'static str,
     pub(crate) metric: Metric,
     pub(crate) bound: Bound,
-    /// Whose figure the bound is a multiple of; without one the bound is the figure itself.
-    pub(crate) against: Option<&'static str>,
+    /// Whose figure it is compared with, and how; without one the bound is the figure itself.
+    pub(crate) against: Option<(&'static str, Relation)>,
+}
+
+/// How two figures of a round are compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Relation {
+    /// One as a multiple of the other.
+    Ratio,
+    /// One less the other.
+    Difference,
 }
 
 /// Which side of a figure is the good one.
@@ -48,7 +57,12 @@ pub(crate) struct Judgement {
 impl Requirement {
     /// A bound on the ratio of two contestants' figures.
     pub(crate) fn ratio(of: &'static str, metric: Metric, bound: Bound, against: &'static str) -> Self {
-        Self { of, metric, bound, against: Some(against) }
+        Self { of, metric, bound, against: Some((against, Relation::Ratio)) }
+    }
+
+    /// A bound on what one contestant's figure is above another's.
+    pub(crate) fn difference(of: &'static str, metric: Metric, bound: Bound, against: &'static str) -> Self {
+        Self { of, metric, bound, against: Some((against, Relation::Difference)) }
     }
 
     /// A bound on a figure itself.
@@ -59,16 +73,14 @@ impl Requirement {
     /// Judges the median over the rounds.
     pub(crate) fn judge(&self, runs: &[Runs]) -> Judgement {
         let runs = by_label(runs);
-        let named: Vec<&Runs> = [Some(self.of), self.against]
-            .into_iter()
-            .flatten()
-            .map(|label| *runs.get(label).expect("a requirement names contestants of its own scenario"))
-            .collect();
-        let measured = match named[..] {
-            [of] => of.spread(self.metric),
-            [of, against] => of.ratio(against, self.metric),
-            _ => unreachable!("a requirement names one or two contestants"),
+        let find = |label| *runs.get(label).expect("a requirement names contestants of its own scenario");
+        let (of, against) = (find(self.of), self.against.map(|(label, relation)| (find(label), relation)));
+        let measured = match against {
+            None => of.spread(self.metric),
+            Some((against, Relation::Ratio)) => of.ratio(against, self.metric),
+            Some((against, Relation::Difference)) => of.difference(against, self.metric),
         };
+        let named: Vec<&Runs> = [of].into_iter().chain(against.map(|(against, _)| against)).collect();
         let verdict = if named.iter().any(|runs| runs.absent.is_some()) {
             Verdict::NotWired
         } else if named.iter().any(|runs| !runs.voids.is_empty()) {
@@ -98,7 +110,11 @@ impl fmt::Display for Requirement {
             Bound::AtLeast(least) => (">=", least),
         };
         write!(f, "{}: {} {sign} {figure}", self.of, self.metric.title())?;
-        self.against.map_or(Ok(()), |against| write!(f, " x {against}"))
+        match self.against {
+            None => Ok(()),
+            Some((against, Relation::Ratio)) => write!(f, " x {against}"),
+            Some((against, Relation::Difference)) => write!(f, " above {against}"),
+        }
     }
 }
 

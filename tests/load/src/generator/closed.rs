@@ -28,12 +28,12 @@ pub(crate) struct Closed {
     pub(crate) latencies: Vec<Histogram<u64>>,
 }
 
-/// Keeps every connection of `generator` busy; `next` picks each request's kind, an index into
-/// `requests`.
+/// Keeps every connection of `generator` busy; `next` picks the kind of each connection's next request,
+/// an index into `requests`.
 pub(crate) fn run(
     generator: &mut Generator,
     requests: &[Vec<u8>],
-    mut next: impl FnMut() -> usize,
+    mut next: impl FnMut(usize) -> usize,
     until: Until,
 ) -> Result<Closed> {
     let mut latencies = latencies_of(requests.len());
@@ -47,7 +47,7 @@ pub(crate) fn run(
     };
 
     for connection in 0..generator.connections.len() {
-        let kind = next();
+        let kind = next(connection);
         under_way.push((kind, Instant::now()));
         generator.send(connection, &requests[kind])?;
         sent += 1;
@@ -62,7 +62,7 @@ pub(crate) fn run(
             record(&mut latencies[kind], answer.at - sent_at);
             answers += 1;
             if may_send(sent, answer.at) {
-                let kind = next();
+                let kind = next(answer.connection);
                 under_way[answer.connection] = (kind, Instant::now());
                 generator.send(answer.connection, &requests[kind])?;
                 sent += 1;

@@ -24,6 +24,9 @@ pub(crate) enum Kind {
     /// One stage that does the whole [`Job`]: `GET /`, `/is_prime?possible_prime=N` and `/spin?us=N`.
     #[value(name = "prime-one")]
     One,
+    /// What `One` does, with a first-in-first-out queue: no job makes room.
+    #[value(name = "prime-fifo")]
+    Fifo,
     /// The same requests over two stages: the first reads the request, the second does the job.
     #[value(name = "prime-two")]
     Two,
@@ -184,6 +187,7 @@ fn pipeline(kind: Kind, workers: usize) -> Result<Built> {
         Kind::Sums => graph::sums(workers)?,
         Kind::Chains => graph::chains(workers)?,
         Kind::One => pipeline.stage::<whole>().workers(workers).build()?,
+        Kind::Fifo => pipeline.stage::<whole>().workers(workers).demote(false).build()?,
         Kind::Two => pipeline.stage::<read>().workers(workers).stage::<perform>().workers(workers).build()?,
         Kind::Primes => pipeline.stage::<parse>().workers(workers).stage::<is_prime>().workers(workers).build()?,
         Kind::Attacked | Kind::FewFiles => {

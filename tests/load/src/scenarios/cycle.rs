@@ -81,7 +81,7 @@ impl Rounds {
             .collect();
         let requests = [response::get("/rounds?n=1")];
         let mut generator = Generator::connect(server.address, CONNECTIONS)?;
-        closed::run(&mut generator, &requests, || 0, closed::Until::Requests(1))?;
+        closed::run(&mut generator, &requests, |_| 0, closed::Until::Requests(1))?;
         let mut counter = Client::connect(server.address)?;
         let mut done = move || -> Result<u64> {
             let (_, body) = counter.ask(&response::get("/done"))?;

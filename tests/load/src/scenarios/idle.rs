@@ -36,7 +36,7 @@ struct Idle;
 impl Drive for Idle {
     fn drive(&self, server: &Running, _round: u32) -> Result<Sample> {
         let mut generator = Generator::connect(server.address, CONNECTIONS)?;
-        closed::run(&mut generator, &[response::get("/")], || 0, Until::Requests(REQUESTS))?;
+        closed::run(&mut generator, &[response::get("/")], |_| 0, Until::Requests(REQUESTS))?;
         thread::sleep(SETTLING);
         let window = Window::open(server)?;
         thread::sleep(IDLE);

@@ -33,10 +33,10 @@ impl Drive for Memory {
     fn drive(&self, server: &Running, _round: u32) -> Result<Sample> {
         let requests = [response::get("/")];
         let mut generator = Generator::connect(server.address, CONNECTIONS)?;
-        closed::run(&mut generator, &requests, || 0, Until::Requests(WARM_UP))?;
+        closed::run(&mut generator, &requests, |_| 0, Until::Requests(WARM_UP))?;
         let before = server.resident_kib()?;
         let window = Window::open(server)?;
-        let found = closed::run(&mut generator, &requests, || 0, Until::Requests(REQUESTS))?;
+        let found = closed::run(&mut generator, &requests, |_| 0, Until::Requests(REQUESTS))?;
         let cpu = window.cpu(server)?;
         let after = server.resident_kib()?;
         Ok(Sample::default()

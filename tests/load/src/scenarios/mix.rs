@@ -6,14 +6,15 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{AXUM_RAYON, OURS, Settings, ours, peer};
-use crate::contest::{Contest, Drive};
+use crate::contest::{Contest, Contestant, Drive};
 use crate::generator::Generator;
 use crate::generator::closed::{self, Closed, Until};
 use crate::generator::schedule::{self, CHEAP, HEAVY, Kinds};
+use crate::judge::{Bound, Requirement};
 use crate::ours::Kind;
 use crate::peers::Peer;
 use crate::sample::{Metric, Sample, Window, micros_each, quantile};
-use crate::server::Running;
+use crate::server::{Processes, Running, Server, Wire};
 
 pub(crate) const CLIENTS: usize = 64;
 
@@ -24,11 +25,21 @@ pub(crate) fn contest(settings: &Settings) -> Result<Contest> {
     Ok(Contest {
         contestants: vec![
             ours(OURS, Kind::One, load()),
+            ours("ours, two stages", Kind::Two, load()),
+            Contestant {
+                label: "ours, processes",
+                server: Server::Processes(Processes::over(Wire::Ipc)),
+                drive: Box::new(load()),
+            },
             peer(Peer::AxumRayon, load()),
             peer(Peer::AxumSpawnBlocking, load()),
         ],
         yardstick: Some(AXUM_RAYON),
-        requirements: Vec::new(),
+        requirements: vec![
+            Requirement::ratio(OURS, Metric::CheapP50Millis, Bound::AtMost(1.0 / 25.0), AXUM_RAYON),
+            Requirement::ratio(OURS, Metric::CheapP99Millis, Bound::AtMost(0.6), AXUM_RAYON),
+            Requirement::ratio(OURS, Metric::RequestsPerSecond, Bound::AtLeast(0.93), AXUM_RAYON),
+        ],
         notes: Vec::new(),
     })
 }
@@ -59,5 +70,5 @@ impl Drive for Mix {
 
 /// Keeps all of `generator`'s connections busy with the mix.
 pub(crate) fn run(generator: &mut Generator, kinds: &mut Kinds, time: Duration) -> Result<Closed> {
-    closed::run(generator, &schedule::requests(), || kinds.next(), Until::Elapsed(time))
+    closed::run(generator, &schedule::requests(), |_| kinds.next(), Until::Elapsed(time))
 }

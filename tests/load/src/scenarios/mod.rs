@@ -4,6 +4,7 @@ mod ahead;
 mod cycle;
 pub(crate) mod deadline;
 mod fixed;
+mod heavies;
 mod hello;
 mod hops;
 pub(crate) mod hostile;
@@ -19,6 +20,7 @@ mod python;
 mod split;
 mod stages;
 mod steady;
+mod uniform;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,7 +58,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Scenario; 25] = [
+pub(crate) const ALL: [Scenario; 29] = [
     Scenario {
         name: "fixed",
         about: "a fixed answer from one stage of two workers, 64 connections",
@@ -128,6 +130,30 @@ pub(crate) const ALL: [Scenario; 25] = [
         about: "open loop, the same mix as Poisson arrivals, latency from the due time",
         rounds: 5,
         contest: open::contest,
+    },
+    Scenario {
+        name: "heavies",
+        about: "8 clients that ask for 8 ms and nothing else, beside 64 that ask for 8 µs, closed loop",
+        rounds: 5,
+        contest: heavies::contest,
+    },
+    Scenario {
+        name: "uniform-short",
+        about: "work of 100 µs alone, 64 connections, against a first-in-first-out queue",
+        rounds: 5,
+        contest: uniform::short,
+    },
+    Scenario {
+        name: "uniform-long",
+        about: "work of 10 ms alone, 64 connections, against a first-in-first-out queue",
+        rounds: 5,
+        contest: uniform::long,
+    },
+    Scenario {
+        name: "scheduler",
+        about: "a fixed answer, 64 connections, against a first-in-first-out queue",
+        rounds: 5,
+        contest: uniform::nothing,
     },
     Scenario {
         name: "processes",

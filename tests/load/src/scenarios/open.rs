@@ -7,15 +7,16 @@ use anyhow::{Context, Result, bail};
 
 use super::mix;
 use super::{AXUM_RAYON, OURS, Settings, ours, peer};
-use crate::contest::{Contest, Drive};
+use crate::contest::{Contest, Contestant, Drive};
 use crate::generator::Generator;
 use crate::generator::open::{self, Open};
 use crate::generator::priority;
 use crate::generator::schedule::{self, CHEAP, HEAVY, Kinds};
+use crate::judge::{Bound, Requirement};
 use crate::ours::Kind;
 use crate::peers::Peer;
 use crate::sample::{Metric, Sample, Window, micros_each, quantile};
-use crate::server::{Running, Server};
+use crate::server::{Processes, Running, Server, Wire};
 use crate::stats::Spread;
 
 const CONNECTIONS: usize = 512;
@@ -33,11 +34,21 @@ pub(crate) fn contest(settings: &Settings) -> Result<Contest> {
     Ok(Contest {
         contestants: vec![
             ours(OURS, Kind::One, load()),
+            ours("ours, two stages", Kind::Two, load()),
+            Contestant {
+                label: "ours, processes",
+                server: Server::Processes(Processes::over(Wire::Ipc)),
+                drive: Box::new(load()),
+            },
             peer(Peer::AxumRayon, load()),
             peer(Peer::AxumSpawnBlocking, load()),
         ],
         yardstick: Some(AXUM_RAYON),
-        requirements: Vec::new(),
+        requirements: vec![
+            Requirement::ratio(OURS, Metric::CheapP50Millis, Bound::AtMost(0.25), AXUM_RAYON),
+            Requirement::ratio(OURS, Metric::CheapP99Millis, Bound::AtMost(0.5), AXUM_RAYON),
+            Requirement::ratio(OURS, Metric::HeavyP99Millis, Bound::AtMost(5.0), AXUM_RAYON),
+        ],
         notes: vec![format!(
             "{per_second:.0} requests due a second, {} of the {capacity:.0} that axum-rayon answers in a closed loop",
             settings.load

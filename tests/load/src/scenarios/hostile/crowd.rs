@@ -29,6 +29,6 @@ fn attack(server: &Running) -> Result<Sample> {
     let mut last = crate::client::Client::connect(server.address)?;
     last.ask(&response::get("/"))?;
     let growth = growth_mib(server, before)?;
-    closed::run(&mut crowd, &[response::get("/")], || 0, Until::Requests(CONNECTIONS as u64))?;
+    closed::run(&mut crowd, &[response::get("/")], |_| 0, Until::Requests(CONNECTIONS as u64))?;
     Ok(Sample::default().with(Metric::KibEach, growth * 1024.0 / CONNECTIONS as f64))
 }
