@@ -24,6 +24,13 @@ mod sketch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct WorkerId(pub(crate) usize);
 
+/// How many jobs have had a slot, and for how long all together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Turns {
+    pub(crate) jobs: u64,
+    pub(crate) time: Duration,
+}
+
 /// A job whose time in this stage is over.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Expired<J> {
@@ -39,6 +46,7 @@ pub(crate) struct Balancer<J> {
     queue: Queue<J, (), ()>,
     roster: Roster,
     quantum: Quantum,
+    turns: Turns,
     /// No job is given out.
     still: bool,
 }
@@ -46,7 +54,8 @@ pub(crate) struct Balancer<J> {
 impl<J: Job> Balancer<J> {
     /// A balancer that lets `slots` jobs run at a time. No worker is there yet.
     pub(crate) fn new(options: Options, slots: usize) -> Self {
-        Self { queue: Queue::new(options), roster: Roster::new(slots), quantum: Quantum::new(), still: false }
+        let (queue, roster) = (Queue::new(options), Roster::new(slots));
+        Self { queue, roster, quantum: Quantum::new(), turns: Turns::default(), still: false }
     }
 
     /// How many jobs wait.
@@ -109,9 +118,13 @@ impl<J: Job> Balancer<J> {
 
     /// A worker's job is over: answered, or accepted by the next stage. It ran for so long.
     pub(crate) fn done(&mut self, worker: WorkerId, ran: Duration) {
+        let had_a_slot = !self.roster.is_demoted(worker);
         if let Some(run) = self.roster.finish(worker) {
             self.queue.finish(run.entry);
             self.quantum.learn(ran);
+            if had_a_slot {
+                self.turn(ran);
+            }
         }
     }
 
@@ -158,7 +171,20 @@ impl<J: Job> Balancer<J> {
     /// woken. `None` where the worker has no such job any more, or where there is no spare.
     pub(crate) fn demote(&mut self, worker: WorkerId, since: Instant, now: Instant) -> Option<WorkerId> {
         self.roster.busy().find(|(busy, run)| *busy == worker && run.since == since)?;
-        self.roster.demote(worker, now)
+        let spare = self.roster.demote(worker, now)?;
+        self.turn(now.saturating_duration_since(since));
+        Some(spare)
+    }
+
+    /// What jobs have had of the slots so far.
+    pub(crate) fn turns(&self) -> Turns {
+        self.turns
+    }
+
+    /// A job has had a slot for so long.
+    fn turn(&mut self, time: Duration) {
+        self.turns.jobs += 1;
+        self.turns.time += time;
     }
 
     /// The worker that has been demoted for longest, and since when.

@@ -75,6 +75,10 @@ impl Roster {
         self.demoted
     }
 
+    pub(super) fn is_demoted(&self, worker: WorkerId) -> bool {
+        matches!(self.workers.get(worker.0), Some(Worker::Demoted(_)))
+    }
+
     /// A worker is there that asks for work. Whether it has a slot, and may have some.
     pub(super) fn ask(&mut self, worker: WorkerId) -> bool {
         if worker.0 >= self.workers.len() {

@@ -125,6 +125,9 @@ impl Watch {
                 Some(before) if before.told || has_run(before, had, now) => {
                     found = true;
                     if self.demote(&suspect.overdue, now) {
+                        if !suspect.told {
+                            self.duties.outlet.outruns(suspect.overdue.id);
+                        }
                         // What comes in its place is looked at in its turn.
                         due = due.into_iter().chain([now + quantum]).min();
                         continue;

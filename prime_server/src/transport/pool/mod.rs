@@ -11,7 +11,7 @@ use slab::Slab;
 pub(crate) use self::source::{Next, Source};
 pub(crate) use self::supervision::{Overdue, View};
 use super::{Envelope, Rejected};
-use crate::balancer::{Balancer, Expired, Options, WorkerId};
+use crate::balancer::{Balancer, Expired, Options, Turns, WorkerId};
 use crate::context::Place;
 use crate::ids::{RequestId, StageId};
 use crate::metrics::{Ended, StageMetrics};
@@ -110,6 +110,11 @@ impl Pool {
     /// How many jobs run at a time.
     pub(crate) fn slots(&self) -> usize {
         self.size.slots
+    }
+
+    /// What jobs have had of the slots so far.
+    pub(crate) fn turns(&self) -> Turns {
+        self.lock().balancer.turns()
     }
 
     /// How many jobs wait, and how many run.

@@ -2,14 +2,14 @@
 //!
 //! Late binding wants none ahead: a job that waits here behind a long one could run elsewhere. But then each thread stands idle for a
 //! round trip after each job, and each job is a message of its own. So as many are taken ahead as are done within a set time, by
-//! what jobs took lately: of jobs that take longer, none. If one takes longer all the same, those behind it are given back once that
+//! what jobs took lately, or had before they made room for others: of jobs that take longer, none. If one takes longer all the same, those behind it are given back once that
 //! time has passed. What a job can lose is that time; what is gained is that threads find the next job at hand.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::links::LinkId;
-use crate::metrics::StageMetrics;
+use crate::balancer::Turns;
 
 pub(super) struct Capacity {
     threads: usize,
@@ -18,8 +18,8 @@ pub(super) struct Capacity {
     links: HashMap<LinkId, Announced>,
     /// How many are taken ahead, of all links.
     now_ahead: u32,
-    /// Jobs run, and their time, when that was last computed.
-    counted: (u64, Duration),
+    /// What there had been when that was last computed.
+    counted: Turns,
     look_at: Option<Instant>,
 }
 
@@ -41,8 +41,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(1);
 
 impl Capacity {
     pub(super) fn new(threads: usize, ahead: Duration) -> Self {
-        let counted = (0, Duration::ZERO);
-        Self { threads, ahead, links: HashMap::new(), now_ahead: 0, counted, look_at: None }
+        Self { threads, ahead, links: HashMap::new(), now_ahead: 0, counted: Turns::default(), look_at: None }
     }
 
     /// A HELLO has announced all threads, and nothing ahead.
@@ -103,8 +102,8 @@ impl Capacity {
 
     /// Tells each link what it does not know. `jobs` counts those that need a thread: the jobs of lost links too, and not those that make
     /// room for others.
-    pub(super) fn announce(&mut self, metrics: &StageMetrics, jobs: usize, mut tell: impl FnMut(LinkId, u32, u32)) {
-        self.learn(metrics);
+    pub(super) fn announce(&mut self, turns: Turns, jobs: usize, mut tell: impl FnMut(LinkId, u32, u32)) {
+        self.learn(turns);
         let free = self.threads.saturating_sub(jobs) as u32;
         let ahead = self.now_ahead / (self.links.len().max(1) as u32);
         let alone = self.links.len() == 1;
@@ -122,16 +121,15 @@ impl Capacity {
     }
 
     /// Computes from what jobs took lately how many are done in the time that others may wait.
-    fn learn(&mut self, metrics: &StageMetrics) {
+    fn learn(&mut self, turns: Turns) {
         if self.ahead.is_zero() {
             return;
         }
-        let (jobs, busy) = metrics.runs();
-        let (known_jobs, known_busy) = self.counted;
-        let sample = jobs - known_jobs;
+        let sample = turns.jobs - self.counted.jobs;
         if sample >= SAMPLE {
-            self.counted = (jobs, busy);
-            let each = busy.saturating_sub(known_busy).div_f64(sample as f64).max(Duration::from_nanos(100));
+            let busy = turns.time.saturating_sub(self.counted.time);
+            self.counted = turns;
+            let each = busy.div_f64(sample as f64).max(Duration::from_nanos(100));
             let done = self.ahead.as_secs_f64() / each.as_secs_f64();
             self.now_ahead = (done.min(f64::from(MOST_AHEAD)) * self.threads as f64) as u32;
         }
@@ -146,62 +144,62 @@ fn differ(a: u32, b: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Metrics, Share};
 
     const LINK: LinkId = LinkId::of_test(1);
     const OTHER: LinkId = LinkId::of_test(2);
     const AHEAD: Duration = Duration::from_millis(1);
 
-    fn told(capacity: &mut Capacity, metrics: &StageMetrics, held: usize) -> Vec<(LinkId, u32, u32)> {
+    fn told(capacity: &mut Capacity, turns: &Turns, held: usize) -> Vec<(LinkId, u32, u32)> {
         let mut told = Vec::new();
-        capacity.announce(metrics, held, |link, slots, ahead| told.push((link, slots, ahead)));
+        capacity.announce(*turns, held, |link, slots, ahead| told.push((link, slots, ahead)));
         told
     }
 
-    fn ran(metrics: &StageMetrics, each: Duration) {
-        (0..SAMPLE).for_each(|_| metrics.ran(each));
+    fn ran(turns: &mut Turns, each: Duration) {
+        turns.jobs += SAMPLE;
+        turns.time += each * SAMPLE as u32;
     }
 
     #[test]
     fn short_jobs_are_taken_ahead_and_long_ones_are_not() {
-        let metrics = Metrics::new("test").stage("stage", Share::Whole);
+        let mut turns = Turns::default();
         let mut capacity = Capacity::new(2, AHEAD);
         capacity.linked(LINK);
-        assert!(told(&mut capacity, &metrics, 0).is_empty(), "the HELLO has said it");
-        ran(&metrics, Duration::from_micros(100));
-        assert_eq!(told(&mut capacity, &metrics, 0), [(LINK, 2, 20)]);
-        ran(&metrics, Duration::from_micros(1));
-        assert_eq!(told(&mut capacity, &metrics, 0), [(LINK, 2, 2 * MOST_AHEAD)]);
-        ran(&metrics, Duration::from_millis(5));
-        assert_eq!(told(&mut capacity, &metrics, 0), [(LINK, 2, 0)]);
+        assert!(told(&mut capacity, &turns, 0).is_empty(), "the HELLO has said it");
+        ran(&mut turns, Duration::from_micros(100));
+        assert_eq!(told(&mut capacity, &turns, 0), [(LINK, 2, 20)]);
+        ran(&mut turns, Duration::from_micros(1));
+        assert_eq!(told(&mut capacity, &turns, 0), [(LINK, 2, 2 * MOST_AHEAD)]);
+        ran(&mut turns, Duration::from_millis(5));
+        assert_eq!(told(&mut capacity, &turns, 0), [(LINK, 2, 0)]);
     }
 
     #[test]
     fn nothing_is_taken_ahead_where_it_is_not_wanted() {
-        let metrics = Metrics::new("test").stage("stage", Share::Whole);
+        let mut turns = Turns::default();
         let mut capacity = Capacity::new(2, Duration::ZERO);
         capacity.linked(LINK);
-        ran(&metrics, Duration::from_micros(1));
-        assert!(told(&mut capacity, &metrics, 0).is_empty());
+        ran(&mut turns, Duration::from_micros(1));
+        assert!(told(&mut capacity, &turns, 0).is_empty());
     }
 
     #[test]
     fn a_job_that_makes_room_is_one_more_that_can_be_had() {
-        let metrics = Metrics::new("test").stage("stage", Share::Whole);
+        let mut turns = Turns::default();
         let mut capacity = Capacity::new(2, Duration::ZERO);
         capacity.linked(LINK);
         (0..2).for_each(|_| capacity.took(LINK));
-        assert!(told(&mut capacity, &metrics, 2).is_empty());
-        assert_eq!(told(&mut capacity, &metrics, 1), [(LINK, 3, 0)]);
+        assert!(told(&mut capacity, &turns, 2).is_empty());
+        assert_eq!(told(&mut capacity, &turns, 1), [(LINK, 3, 0)]);
         capacity.took(LINK);
-        assert!(told(&mut capacity, &metrics, 2).is_empty());
+        assert!(told(&mut capacity, &turns, 2).is_empty());
         (0..2).for_each(|_| capacity.ended(LINK));
-        assert_eq!(told(&mut capacity, &metrics, 1), [(LINK, 2, 0)]);
+        assert_eq!(told(&mut capacity, &turns, 1), [(LINK, 2, 0)]);
     }
 
     #[test]
     fn two_proxies_share_the_threads() {
-        let metrics = Metrics::new("test").stage("stage", Share::Whole);
+        let mut turns = Turns::default();
         let mut capacity = Capacity::new(2, AHEAD);
         capacity.linked(LINK);
         capacity.linked(OTHER);
@@ -209,9 +207,9 @@ mod tests {
         (0..2).for_each(|_| capacity.took(LINK));
         (0..2).for_each(|_| capacity.took(OTHER));
         (0..2).for_each(|_| capacity.returned(OTHER));
-        assert_eq!(told(&mut capacity, &metrics, 2), [(OTHER, 0, 0)]);
+        assert_eq!(told(&mut capacity, &turns, 2), [(OTHER, 0, 0)]);
         capacity.ended(LINK);
-        assert_eq!(told(&mut capacity, &metrics, 1), [(OTHER, 1, 0)]);
-        assert!(told(&mut capacity, &metrics, 1).is_empty());
+        assert_eq!(told(&mut capacity, &turns, 1), [(OTHER, 1, 0)]);
+        assert!(told(&mut capacity, &turns, 1).is_empty());
     }
 }

@@ -349,7 +349,7 @@ impl Host {
     fn announce(&mut self) {
         let links = &mut self.links;
         let tell = |link, slots, ahead| links.send(link, &Command::Announce { slots, ahead });
-        self.capacity.announce(self.pool.metrics(), self.jobs.short(), tell);
+        self.capacity.announce(self.pool.turns(), self.jobs.short(), tell);
     }
 
     /// Says whether anybody gives this process work.
