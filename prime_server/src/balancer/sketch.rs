@@ -55,6 +55,12 @@ impl Sketch {
         Some(middle(at))
     }
 
+    /// What jobs took, shortest first, and how many took it.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (Duration, f64)> {
+        let some = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        some.map(|(bucket, count)| (middle(bucket), f64::from(*count) / f64::from(WEIGHT)))
+    }
+
     fn fade(&mut self) {
         self.counts.iter_mut().for_each(|count| *count /= 2);
         self.total = self.counts.iter().sum();

@@ -13,8 +13,8 @@ pub(super) const BOUND: Duration = Duration::from_millis(100);
 /// How long no job is given out at a time, and how long jobs are in between at least.
 pub(super) const TURN: Duration = Duration::from_millis(5);
 
-/// The part of a stage's slots that its demoted jobs are owed.
-const PART: f64 = 0.25;
+/// The part of a stage's slots that its demoted jobs are owed: a quarter is promised, and some more aimed at.
+const PART: f64 = 0.3;
 
 /// The most of a processor that one job is owed: what it gets if no job is given out half of the time.
 const MOST: f64 = 0.5;
@@ -119,7 +119,7 @@ mod tests {
         let (turns, had) = second(1, 2, 0.0, 1.0);
         assert!(turns <= 101 && had > Duration::from_millis(480), "{turns} {had:?}");
         let (_, had) = second(1, 1, 0.0, 1.0);
-        assert!(had > Duration::from_millis(230) && had < Duration::from_millis(280), "{had:?}");
+        assert!(had > Duration::from_millis(275) && had < Duration::from_millis(330), "{had:?}");
         let (turns, had) = second(8, 2, 0.0, 0.25);
         assert!(turns < 80 && had > Duration::from_millis(58), "{turns} {had:?}");
     }

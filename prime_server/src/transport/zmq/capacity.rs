@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_job_that_makes_room_is_one_more_that_can_be_had() {
-        let mut turns = Turns::default();
+        let turns = Turns::default();
         let mut capacity = Capacity::new(2, Duration::ZERO);
         capacity.linked(LINK);
         (0..2).for_each(|_| capacity.took(LINK));
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn two_proxies_share_the_threads() {
-        let mut turns = Turns::default();
+        let turns = Turns::default();
         let mut capacity = Capacity::new(2, AHEAD);
         capacity.linked(LINK);
         capacity.linked(OTHER);

@@ -10,10 +10,11 @@ use clap::ValueEnum;
 use prime_server::prelude::*;
 use prime_server::{Built, FrontEndRole, Links, ProxyRole, QueryError, Role, WorkerRole};
 use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Part;
-use crate::scenarios::{deadline, hostile};
+use crate::scenarios::{deadline, hostile, inversion};
 use crate::work::{self, Job};
 
 /// The pipelines that scenarios ask for.
@@ -27,6 +28,9 @@ pub(crate) enum Kind {
     /// What `One` does, with a first-in-first-out queue: no job makes room.
     #[value(name = "prime-fifo")]
     Fifo,
+    /// What `One` does, as a user who may not change how threads are scheduled.
+    #[value(name = "prime-without-rights")]
+    WithoutRights,
     /// The same requests over two stages: the first reads the request, the second does the job.
     #[value(name = "prime-two")]
     Two,
@@ -180,13 +184,19 @@ fn pipeline(kind: Kind, workers: usize) -> Result<Built> {
         let files = Some(hostile::FEW_FILES);
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files, maximum: files })?;
     }
-    let pipeline = Pipeline::new("load");
+    if kind == Kind::WithoutRights {
+        let mut rights = capabilities(None)?;
+        rights.effective.remove(CapabilitySet::SYS_NICE);
+        rights.permitted.remove(CapabilitySet::SYS_NICE);
+        set_capabilities(None, rights)?;
+    }
+    let pipeline = Pipeline::new("load").health(inversion::CONTROL);
     Ok(match kind {
         Kind::Cycle => graph::cycle(workers)?,
         Kind::OneCall => graph::one_call(workers)?,
         Kind::Sums => graph::sums(workers)?,
         Kind::Chains => graph::chains(workers)?,
-        Kind::One => pipeline.stage::<whole>().workers(workers).build()?,
+        Kind::One | Kind::WithoutRights => pipeline.stage::<whole>().workers(workers).build()?,
         Kind::Fifo => pipeline.stage::<whole>().workers(workers).demote(false).build()?,
         Kind::Two => pipeline.stage::<read>().workers(workers).stage::<perform>().workers(workers).build()?,
         Kind::Primes => pipeline.stage::<parse>().workers(workers).stage::<is_prime>().workers(workers).build()?,

@@ -9,6 +9,7 @@ mod hello;
 mod hops;
 pub(crate) mod hostile;
 mod idle;
+pub(crate) mod inversion;
 mod lone;
 mod memory;
 mod mix;
@@ -58,7 +59,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Scenario; 29] = [
+pub(crate) const ALL: [Scenario; 30] = [
     Scenario {
         name: "fixed",
         about: "a fixed answer from one stage of two workers, 64 connections",
@@ -136,6 +137,12 @@ pub(crate) const ALL: [Scenario; 29] = [
         about: "8 clients that ask for 8 ms and nothing else, beside 64 that ask for 8 µs, closed loop",
         rounds: 5,
         contest: heavies::contest,
+    },
+    Scenario {
+        name: "inversion",
+        about: "2 clients that ask the front end for its health, alone and beside 16 that ask for 8 ms, every processor filled",
+        rounds: 5,
+        contest: inversion::contest,
     },
     Scenario {
         name: "uniform-short",
