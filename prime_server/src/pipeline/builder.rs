@@ -182,6 +182,7 @@ impl<L> Pipeline<L> {
     /// | `prime_stage_queue_delay_seconds` | histogram | how long jobs waited for a worker |
     /// | `prime_stage_ahead_delay_seconds` | histogram | of a worker process: how long jobs that it had taken ahead waited for a thread |
     /// | `prime_stage_run_seconds` | histogram | how long jobs ran |
+    /// | `prime_stage_demoted_total` | counter | jobs that ran for long while others waited, and [made room](Self::demote) |
     /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `done` (of a proxy: one of these two), `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `answered_already` |
     pub fn metrics(mut self, path: impl Into<String>) -> Self {
         self.options.metrics = Some(path.into());
