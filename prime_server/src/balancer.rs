@@ -8,12 +8,14 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) use self::classes::Order;
 use self::quantum::Quantum;
 pub(crate) use self::queue::{Job, Options};
 use self::queue::{JobKey, Queue};
 use self::roster::{Roster, Run};
 use crate::ids::RequestId;
 
+mod classes;
 pub(crate) mod crews;
 mod quantum;
 pub(crate) mod queue;
@@ -120,11 +122,11 @@ impl<J: Job> Balancer<J> {
     pub(crate) fn done(&mut self, worker: WorkerId, ran: Duration) {
         let had_a_slot = !self.roster.is_demoted(worker);
         if let Some(run) = self.roster.finish(worker) {
+            if had_a_slot {
+                self.turn(run.entry, ran);
+            }
             self.queue.finish(run.entry);
             self.quantum.learn(ran);
-            if had_a_slot {
-                self.turn(ran);
-            }
         }
     }
 
@@ -170,9 +172,9 @@ impl<J: Job> Balancer<J> {
     /// Takes the slot of a worker, which goes on with the job that it runs since that moment, and gives it to a spare, which is to be
     /// woken. `None` where the worker has no such job any more, or where there is no spare.
     pub(crate) fn demote(&mut self, worker: WorkerId, since: Instant, now: Instant) -> Option<WorkerId> {
-        self.roster.busy().find(|(busy, run)| *busy == worker && run.since == since)?;
+        let (_, run) = self.roster.busy().find(|(busy, run)| *busy == worker && run.since == since)?;
         let spare = self.roster.demote(worker, now)?;
-        self.turn(now.saturating_duration_since(since));
+        self.turn(run.entry, now.saturating_duration_since(since));
         Some(spare)
     }
 
@@ -182,7 +184,8 @@ impl<J: Job> Balancer<J> {
     }
 
     /// A job has had a slot for so long.
-    fn turn(&mut self, time: Duration) {
+    fn turn(&mut self, entry: usize, time: Duration) {
+        self.queue.charge(entry, time);
         self.turns.jobs += 1;
         self.turns.time += time;
     }

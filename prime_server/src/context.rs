@@ -14,7 +14,7 @@ use crate::cancellation::Cancellation;
 use crate::fork::{Fork, Part};
 use crate::head::Head;
 use crate::ids::{RequestId, StageId};
-use crate::{IntoResponse, Response};
+use crate::{IntoResponse, Priority, Response};
 
 /// Longer than anything waits. Keeps moments in time from overflowing where a limit is to mean "none".
 pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -119,6 +119,7 @@ pub(crate) struct Ticket {
     /// Its id where the client is, for people.
     name: RequestId,
     pub(crate) head: Arc<Head>,
+    pub(crate) priority: Priority,
     pub(crate) deadline: Instant,
     cancellation: Cancellation,
     /// Once the answer has begun to be streamed.
@@ -127,12 +128,26 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(id: RequestId, head: Arc<Head>, deadline: Instant) -> Arc<Self> {
-        Self::named(id, id, head, deadline)
+        Self::named(id, id, head, Priority::DEFAULT, deadline)
     }
 
     /// Of a request that another process knows by another name.
-    pub(crate) fn named(id: RequestId, name: RequestId, head: Arc<Head>, deadline: Instant) -> Arc<Self> {
-        Arc::new(Self { id, name, head, deadline, cancellation: Cancellation::new(), window: OnceLock::new() })
+    pub(crate) fn named(
+        id: RequestId,
+        name: RequestId,
+        head: Arc<Head>,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            name,
+            head,
+            priority,
+            deadline,
+            cancellation: Cancellation::new(),
+            window: OnceLock::new(),
+        })
     }
 
     /// The request's id where its client is.
@@ -280,6 +295,12 @@ impl Context {
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.ticket.head
+    }
+
+    /// How urgent the request is, as [`Pipeline::priority`](crate::Pipeline::priority) said.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.ticket.priority
     }
 
     /// When the client is answered 504: the request's deadline, or the end of this stage's timeout if that is sooner.

@@ -136,6 +136,7 @@ mod outcome;
 mod panics;
 mod payload;
 mod pipeline;
+mod priority;
 mod request;
 mod response;
 mod route;
@@ -154,6 +155,10 @@ mod worker;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/graphs.md")]
 struct Graphs;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/scheduling.md")]
+struct Scheduling;
 
 /// What the protocols of our own atomics use; their loom tests put loom's in its place.
 mod sync {
@@ -176,6 +181,7 @@ pub use outcome::{Feeds, Flow, Outcome, Splits};
 pub use payload::Payload;
 pub use pipeline::{Built, Client, ClientError, Pending, Pipeline, Running, StageStats, builder};
 pub use pipeline::{FrontEndRole, Links, Process, ProxyRole, Role, WorkerRole};
+pub use priority::Priority;
 pub use request::Request;
 pub use response::{Body, IntoResponse, Json, Response};
 pub use route::{Manner, RouteTo, Sends, Step};

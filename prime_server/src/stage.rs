@@ -149,13 +149,22 @@ pub struct StageOptions {
     pub(crate) idempotent: bool,
     pub(crate) demote: Option<bool>,
     pub(crate) max_instances: Option<usize>,
+    pub(crate) strict_priority: bool,
 }
 
 impl StageOptions {
     /// No option set.
     #[must_use]
     pub const fn new() -> Self {
-        Self { workers: None, queue: None, timeout: None, idempotent: false, demote: None, max_instances: None }
+        Self {
+            workers: None,
+            queue: None,
+            timeout: None,
+            idempotent: false,
+            demote: None,
+            max_instances: None,
+            strict_priority: false,
+        }
     }
 
     /// How many workers (threads) the stage has. Default: one for each core.
@@ -207,6 +216,14 @@ impl StageOptions {
     #[must_use]
     pub const fn max_instances(mut self, instances: usize) -> Self {
         self.max_instances = Some(instances);
+        self
+    }
+
+    /// No job is taken while one of a more urgent [`Priority`](crate::Priority) waits. Default: each level has twice the share of the next,
+    /// so that none starves.
+    #[must_use]
+    pub const fn strict_priority(mut self, strict: bool) -> Self {
+        self.strict_priority = strict;
         self
     }
 }

@@ -108,6 +108,7 @@ use crate::errors::Errors;
 /// | `timeout_ms = 2000` | the longest that a job may wait and run here, in milliseconds; then it is answered 504 | what is left of the request's deadline |
 /// | `demote = false` | a job that runs for long keeps its worker, also while shorter ones wait | it makes room, on Linux |
 /// | `max_instances = 64` | the most instances of the stage, those of demoted jobs among them | `max_in_flight`, or twice the workers for a stage with a state |
+/// | `strict_priority` | no job is taken while a more urgent one waits | each priority has twice the share of the next |
 /// | `idempotent` | a job lost with its worker may be run again elsewhere | it is answered 502 |
 /// | `name = "sieve"` | the stage's name in metrics, logs and routes | the name of the function or type |
 ///

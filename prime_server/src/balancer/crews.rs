@@ -9,7 +9,7 @@
 //! [`clear`](Crews::clear). Nobody waits for what a crew says of it later.
 
 use std::cmp::{Ordering, Reverse};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::queue::{Job, JobKey, Options, Queue};
 
@@ -44,6 +44,9 @@ pub(crate) struct Orphans<J> {
     /// To be answered 502.
     pub(crate) given_up: Vec<J>,
 }
+
+/// How long a job has a slot is not known here: priorities have their shares by number.
+const ONE: Duration = Duration::from_millis(1);
 
 /// See the [module's docs](self).
 #[derive(Debug)]
@@ -218,10 +221,10 @@ impl<J: Job> Crews<J> {
     /// The next job to give to a crew. To be asked until `None` after an offer and after anything that a crew has said, and
     /// after one was lost.
     ///
-    /// No job overtakes another one. So while a job that was [`returned`](Self::returned) waits for a free thread, none is
+    /// No job overtakes another one of its priority. So while a job that was [`returned`](Self::returned) waits for a free thread, none is
     /// given ahead, as that has just been in vain.
     pub(crate) fn assign(&mut self) -> Option<(CrewId, JobKey, &J)> {
-        let (slot, &Queued { offered, returned_by }) = self.queue.iter().next()?;
+        let (slot, &Queued { offered, returned_by }) = self.queue.waiting_note(self.queue.first()?)?;
         let at = if self.free > 0 {
             self.freest(returned_by)?
         } else if self.room > 0 && returned_by.is_none() {
@@ -232,6 +235,7 @@ impl<J: Job> Crews<J> {
         let crew = self.crews[at].id;
         self.change(at, |crew| crew.held.push(slot));
         let job = self.queue.take(slot, Held { crew, offered, job: None });
+        self.queue.charge(slot, ONE);
         let key = self.queue.key(slot);
         Some((crew, key, self.held_mut(slot).job.insert(job)))
     }
@@ -293,16 +297,16 @@ impl<J: Job> Crews<J> {
         self.queue.clear()
     }
 
-    /// The job that will next have waited for too long with no crew there to take it, and when. It is the first in the queue:
+    /// The job that will next have waited for too long with no crew there to take it, and when. It is the first of its priority:
     /// what was queued again came before the last crew left, and what came before that all counts from then.
     fn next_unattended(&self) -> Option<(Instant, usize)> {
         let wait = self.queue.options().wait?;
         if self.crews.iter().any(|crew| !crew.withdrawn) {
             return None;
         }
-        let (slot, queued) = self.queue.iter().next()?;
-        let since = self.left.map_or(queued.offered, |left| left.max(queued.offered));
-        Some((since + wait, slot))
+        let since = |queued: &Queued| self.left.map_or(queued.offered, |left| left.max(queued.offered));
+        let firsts = self.queue.firsts().map(|(slot, queued)| (since(queued) + wait, slot));
+        firsts.min_by_key(|(due, _)| *due)
     }
 
     /// The crew with a free thread that has the fewest jobs to a thread. Of equals it is the one that became free last, since

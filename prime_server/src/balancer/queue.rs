@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::classes::{Classes, Order};
+use crate::Priority;
 use crate::deadlines::Deadlines;
 use crate::ids::RequestId;
 
@@ -22,6 +24,7 @@ pub(crate) trait Job {
     /// The job is a part of a request. It is always taken too, and does not count among those that wait, since no more are sent
     /// at a time than there are workers.
     fn is_part(&self) -> bool;
+    fn priority(&self) -> Priority;
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     /// The longest that a job may wait while no worker at all is there. Workers of the same process always are.
     pub(crate) wait: Option<Duration>,
+    /// How priorities are taken.
+    pub(crate) order: Order,
     /// A job whose worker was lost may be tried again.
     pub(crate) idempotent: bool,
     /// How often a job is tried at most.
@@ -62,25 +67,35 @@ pub(super) struct Queue<J, W, T> {
     options: Options,
     entries: Slab<Entry<J, W, T>>,
     serial: u64,
-    first: Option<usize>,
-    last: Option<usize>,
+    /// By priority.
+    lanes: [Lane; Priority::LEVELS],
+    classes: Classes,
     waiting: usize,
     /// How many of the waiting jobs are parts.
     parts: usize,
     expiries: Deadlines<JobKey>,
 }
 
+/// A list linked through the entries, so that a cancelled job leaves from the middle in O(1).
+#[derive(Clone, Copy, Debug, Default)]
+struct Lane {
+    first: Option<usize>,
+    last: Option<usize>,
+}
+
 #[derive(Debug)]
 struct Entry<J, W, T> {
     serial: u64,
     id: RequestId,
+    /// The number of its priority.
+    level: u8,
     expires: bool,
     state: State<J, W, T>,
 }
 
 #[derive(Debug)]
 enum State<J, W, T> {
-    /// In a list linked through the entries, so that a cancelled job leaves from the middle in O(1).
+    /// In its lane.
     Waiting {
         job: J,
         note: W,
@@ -96,8 +111,8 @@ impl<J: Job, W, T> Queue<J, W, T> {
             options,
             entries: Slab::new(),
             serial: 0,
-            first: None,
-            last: None,
+            lanes: [Lane::default(); Priority::LEVELS],
+            classes: Classes::default(),
             waiting: 0,
             parts: 0,
             expiries: Deadlines::new(),
@@ -113,7 +128,9 @@ impl<J: Job, W, T> Queue<J, W, T> {
     pub(super) fn set_options(&mut self, options: Options, since: impl Fn(&W) -> Instant) {
         self.options = options;
         let Some(timeout) = options.timeout else { return };
-        let waiting: Vec<(usize, Instant)> = self.iter().map(|(slot, note)| (slot, since(note) + timeout)).collect();
+        let all = (0..self.entries.capacity()).filter(|slot| self.entries.contains(*slot));
+        let waiting = all.filter_map(|slot| self.waiting_note(slot));
+        let waiting: Vec<(usize, Instant)> = waiting.map(|(slot, note)| (slot, since(note) + timeout)).collect();
         for (slot, due) in waiting {
             let entry = &mut self.entries[slot];
             if !entry.expires {
@@ -147,27 +164,37 @@ impl<J: Job, W, T> Queue<J, W, T> {
         Ok(key)
     }
 
-    /// The slot of the first that waits.
+    /// The slot of the one that is to be taken next.
     pub(super) fn first(&self) -> Option<usize> {
-        self.first
+        self.lanes[self.classes.next(self.options.order)?].first
     }
 
-    /// The slots and notes of what waits, first to last.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &W)> {
-        let mut next = self.first;
-        std::iter::from_fn(move || {
-            let slot = next?;
-            let State::Waiting { note, after, .. } = &self.entries[slot].state else {
-                unreachable!("a queued entry waits")
-            };
-            next = *after;
-            Some((slot, note))
-        })
+    /// The slots and notes of the first of each lane.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = (usize, &W)> {
+        self.lanes.iter().filter_map(|lane| self.waiting_note(lane.first?))
+    }
+
+    /// The slot and note of one that waits.
+    pub(super) fn waiting_note(&self, slot: usize) -> Option<(usize, &W)> {
+        match &self.entries[slot].state {
+            State::Waiting { note, .. } => Some((slot, note)),
+            State::Taken(_) => None,
+        }
+    }
+
+    /// A job that was taken has had a slot for so long.
+    pub(super) fn charge(&mut self, slot: usize, time: Duration) {
+        self.classes.charge(self.level(slot), time);
+    }
+
+    fn level(&self, slot: usize) -> usize {
+        self.entries[slot].level.into()
     }
 
     /// Takes a waiting job. Its place is kept, with a note, until it is [finished](Self::finish).
     pub(super) fn take(&mut self, slot: usize, note: T) -> J {
         self.unlink(slot);
+        self.classes.take(self.level(slot));
         match std::mem::replace(&mut self.entries[slot].state, State::Taken(note)) {
             State::Waiting { job, .. } => job,
             State::Taken(_) => unreachable!("what was unlinked has waited"),
@@ -210,9 +237,9 @@ impl<J: Job, W, T> Queue<J, W, T> {
         slots.into_iter().filter_map(|slot| self.take_out(slot)).collect()
     }
 
-    /// Takes all waiting jobs out, first to last.
+    /// Takes all waiting jobs out.
     pub(super) fn clear(&mut self) -> Vec<J> {
-        std::iter::from_fn(|| self.take_out(self.first?)).collect()
+        std::iter::from_fn(|| self.take_out(self.first()?)).collect()
     }
 
     /// When the next timeout passes.
@@ -281,6 +308,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
         let slot = self.entries.insert(Entry {
             serial: self.serial,
             id: job.id(),
+            level: job.priority().number(),
             expires: expires.is_some(),
             state: State::Waiting { job, note, before: None, after: None },
         });
@@ -305,21 +333,30 @@ impl<J: Job, W, T> Queue<J, W, T> {
     }
 
     fn link_last(&mut self, slot: usize) {
-        *self.before_mut(slot) = self.last;
-        match self.last.replace(slot) {
+        let level = self.level(slot);
+        let last = self.lanes[level].last.replace(slot);
+        *self.before_mut(slot) = last;
+        match last {
             Some(before) => *self.after_mut(before) = Some(slot),
-            None => self.first = Some(slot),
+            None => self.begin_lane(level, slot),
         }
         self.count(slot);
     }
 
     fn link_first(&mut self, slot: usize) {
-        *self.after_mut(slot) = self.first;
-        match self.first.replace(slot) {
+        let level = self.level(slot);
+        let first = self.lanes[level].first.replace(slot);
+        *self.after_mut(slot) = first;
+        match first {
             Some(after) => *self.before_mut(after) = Some(slot),
-            None => self.last = Some(slot),
+            None => self.begin_lane(level, slot),
         }
         self.count(slot);
+    }
+
+    fn begin_lane(&mut self, level: usize, slot: usize) {
+        self.lanes[level] = Lane { first: Some(slot), last: Some(slot) };
+        self.classes.wait(level);
     }
 
     fn count(&mut self, slot: usize) {
@@ -328,17 +365,21 @@ impl<J: Job, W, T> Queue<J, W, T> {
     }
 
     fn unlink(&mut self, slot: usize) {
+        let level = self.level(slot);
         let State::Waiting { job, before, after, .. } = &self.entries[slot].state else {
             unreachable!("only waiting entries are unlinked")
         };
         let (is_part, before, after) = (job.is_part(), *before, *after);
         match before {
             Some(before) => *self.after_mut(before) = after,
-            None => self.first = after,
+            None => self.lanes[level].first = after,
         }
         match after {
             Some(after) => *self.before_mut(after) = before,
-            None => self.last = before,
+            None => self.lanes[level].last = before,
+        }
+        if self.lanes[level].first.is_none() {
+            self.classes.none_waits(level);
         }
         self.waiting -= 1;
         self.parts -= usize::from(is_part);

@@ -1,6 +1,7 @@
 //! The job of the balancers' tests.
 
 use super::Job;
+use crate::Priority;
 use crate::ids::RequestId;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +10,7 @@ pub(super) struct TestJob {
     pub(super) attempt: u32,
     pub(super) returns: bool,
     pub(super) is_part: bool,
+    pub(super) priority: Priority,
 }
 
 impl Job for TestJob {
@@ -27,8 +29,11 @@ impl Job for TestJob {
     fn is_part(&self) -> bool {
         self.is_part
     }
+    fn priority(&self) -> Priority {
+        self.priority
+    }
 }
 
 pub(super) fn job(id: u32) -> TestJob {
-    TestJob { id, attempt: 1, returns: false, is_part: false }
+    TestJob { id, attempt: 1, returns: false, is_part: false, priority: Priority::DEFAULT }
 }

@@ -7,12 +7,14 @@ use proptest::prelude::*;
 
 use super::test_job::{TestJob, job};
 use super::*;
+use crate::Priority;
 
 fn id(id: u32) -> RequestId {
     RequestId { key: id, generation: 0 }
 }
 
-const OPTIONS: Options = Options { queue: 2, timeout: None, wait: None, idempotent: false, attempts: 3 };
+const OPTIONS: Options =
+    Options { queue: 2, timeout: None, wait: None, idempotent: false, attempts: 3, order: Order::Weighted };
 const RAN: Duration = Duration::from_micros(10);
 const HOUR: Duration = Duration::from_secs(3600);
 const A: WorkerId = WorkerId(0);
@@ -219,7 +221,7 @@ fn a_pool_that_stands_still_gives_out_nothing() {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Offer { returns: bool, is_part: bool },
+    Offer { returns: bool, is_part: bool, urgent: bool },
     Take(usize),
     Done(usize),
     Lost(usize),
@@ -235,7 +237,7 @@ const WORKERS: usize = 5;
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        4 => any::<(bool, bool)>().prop_map(|(returns, is_part)| Event::Offer { returns, is_part }),
+        4 => any::<(bool, bool, bool)>().prop_map(|(returns, is_part, urgent)| Event::Offer { returns, is_part, urgent }),
         4 => (0..WORKERS).prop_map(Event::Take),
         3 => (0..WORKERS).prop_map(Event::Done),
         1 => (0..WORKERS).prop_map(Event::Lost),
@@ -257,6 +259,7 @@ struct Model {
     places: BTreeMap<u32, u32>,
     ended: BTreeSet<u32>,
     parts: BTreeSet<u32>,
+    urgent: BTreeSet<u32>,
 }
 
 impl Model {
@@ -266,6 +269,10 @@ impl Model {
     fn waiting_parts(&self) -> usize {
         self.waiting.iter().filter(|id| self.parts.contains(id)).count()
     }
+    /// The first that waits, of those that are urgent or of the others.
+    fn first(&self, urgent: bool) -> Option<u32> {
+        self.waiting.iter().copied().find(|id| self.urgent.contains(id) == urgent)
+    }
     fn unqueue(&mut self, id: u32) {
         let at = self.waiting.iter().position(|waiting| *waiting == id).expect("it waits");
         self.waiting.remove(at);
@@ -274,11 +281,11 @@ impl Model {
 
 proptest! {
     /// No sequence of events loses a job or doubles it, none waits while a worker idles that nobody has woken, and no more than there are
-    /// slots run that were not demoted.
+    /// slots run that were not demoted. Those of a priority are taken in their order, and strictly, none before one that is more urgent.
     #[test]
-    fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), timed: bool) {
+    fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), timed: bool, strict: bool) {
         let timeout = timed.then_some(Duration::from_millis(500));
-        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, idempotent: false, attempts: 3 }, SLOTS);
+        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, idempotent: false, attempts: 3, order: if strict { Order::Strict } else { Order::Weighted } }, SLOTS);
         let mut model = Model::default();
         let mut parked: BTreeSet<usize> = BTreeSet::new();
         let mut now = Instant::now();
@@ -286,9 +293,13 @@ proptest! {
 
         for event in events {
             match event {
-                Event::Offer { returns, is_part } => {
+                Event::Offer { returns, is_part, urgent } => {
                     offered += 1;
-                    let job = TestJob { id: offered, attempt: 1, returns, is_part };
+                    let priority = if urgent { Priority::INTERACTIVE } else { Priority::BATCH };
+                    let job = TestJob { id: offered, attempt: 1, returns, is_part, priority };
+                    if urgent {
+                        model.urgent.insert(offered);
+                    }
                     if is_part {
                         model.parts.insert(offered);
                     }
@@ -308,7 +319,9 @@ proptest! {
                     match balancer.take(WorkerId(n), now) {
                         Some(job) => {
                             prop_assert!(!model.still);
-                            prop_assert_eq!(model.waiting[0], job.id);
+                            let urgent = model.urgent.contains(&job.id);
+                            prop_assert_eq!(model.first(urgent), Some(job.id));
+                            prop_assert!(!strict || urgent || model.first(true).is_none());
                             model.unqueue(job.id);
                             model.running.insert(n, job.id);
                         }

@@ -10,7 +10,7 @@ use slab::Slab;
 use crate::context::Ticket;
 use crate::deadlines::Deadlines;
 use crate::ids::RequestId;
-use crate::{Request, Response};
+use crate::{Priority, Request, Response};
 
 /// Who waits for an answer.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ impl Admission {
         &mut self,
         origin: Origin,
         request: &Request,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<Arc<Ticket>, Origin> {
         if self.in_flight.len() >= self.permits {
@@ -81,7 +82,7 @@ impl Admission {
         self.generation = self.generation.wrapping_add(1);
         let vacant = self.in_flight.vacant_entry();
         let id = RequestId { key: vacant.key() as u32, generation: self.generation };
-        let ticket = Ticket::new(id, request.shared_head(), deadline);
+        let ticket = Ticket::named(id, id, request.shared_head(), priority, deadline);
         let held = request.held();
         if let Origin::Client { token, .. } = origin {
             self.of_clients.insert(token, id);
@@ -163,7 +164,7 @@ mod tests {
     fn admit(admission: &mut Admission, body: usize, now: Instant) -> Option<RequestId> {
         let request = Request::post("/", vec![0; body]);
         let origin = Origin::Session { key: 0, seq: 0 };
-        admission.admit(origin, &request, now + LIMIT).ok().map(|ticket| ticket.id)
+        admission.admit(origin, &request, Priority::DEFAULT, now + LIMIT).ok().map(|ticket| ticket.id)
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod streams;
 mod timeouts;
 mod timers;
 
+use std::fmt;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -44,10 +45,10 @@ use crate::http1::{Arrival, Limits};
 use crate::ids::StageId;
 use crate::loopback::{Inbox, Note};
 use crate::metrics::Metrics;
-use crate::panics::log;
+use crate::panics::{caught, log};
 use crate::response::Reply;
 use crate::transport::{Envelope, Rejected, Transport};
-use crate::{IntoResponse, Request, Response};
+use crate::{IntoResponse, Priority, Request, Response};
 
 /// What the builder decides about the front end.
 #[derive(Clone, Debug)]
@@ -56,6 +57,7 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     /// By which a client may shorten that.
     pub(crate) deadline_header: Option<HeaderName>,
+    pub(crate) priority: Option<PriorityOf>,
     pub(crate) drain_limit: Duration,
     pub(crate) limits: Limits,
     pub(crate) cors: Option<CrossOrigin>,
@@ -69,6 +71,7 @@ impl Default for Settings {
             max_in_flight: 4096,
             deadline: Duration::from_secs(30),
             deadline_header: None,
+            priority: None,
             drain_limit: Duration::from_secs(30),
             limits: Limits::default(),
             cors: None,
@@ -77,7 +80,26 @@ impl Default for Settings {
     }
 }
 
+/// A user's function that says how urgent a request is.
+#[derive(Clone)]
+pub(crate) struct PriorityOf(pub(crate) Arc<dyn Fn(&Head) -> Priority + Send + Sync>);
+
+impl fmt::Debug for PriorityOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PriorityOf")
+    }
+}
+
 impl Settings {
+    /// How urgent a request is.
+    pub(crate) fn priority_of(&self, head: &Head) -> Priority {
+        let Some(PriorityOf(of)) = &self.priority else { return Priority::DEFAULT };
+        caught(|| of(head)).unwrap_or_else(|panic| {
+            log(|| tracing::error!(panic, "the function panicked that says how urgent a request is"));
+            Priority::DEFAULT
+        })
+    }
+
     /// The time that a request has, or what is wrong with what it says of that.
     pub(crate) fn time_of(&self, head: &Head) -> ControlFlow<Response, Duration> {
         let Some(name) = &self.deadline_header else { return Continue(self.deadline) };

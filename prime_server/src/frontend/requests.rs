@@ -31,7 +31,8 @@ impl FrontEnd {
             Origin::Session { key, .. } => Some(key),
             Origin::Client { .. } => None,
         };
-        match self.admission.admit(origin, &request, now + time) {
+        let priority = self.settings.priority_of(request.head());
+        match self.admission.admit(origin, &request, priority, now + time) {
             Ok(ticket) => {
                 if let Some(session) = client.and_then(|key| self.sessions.get_mut(key)) {
                     session.requests.push(ticket.id);

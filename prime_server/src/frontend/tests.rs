@@ -12,7 +12,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::flush::SLICE;
 use super::listener::{Peer, Sent};
 use super::*;
-use crate::balancer::{Options, WorkerId};
+use crate::balancer::{Options, Order, WorkerId};
 use crate::http1::Piece;
 use crate::loopback::{Loopback, Place};
 use crate::mailbox::mailbox;
@@ -129,6 +129,7 @@ impl Scene {
             max_in_flight: 100,
             deadline: Duration::from_secs(30),
             deadline_header: None,
+            priority: None,
             drain_limit: Duration::from_secs(30),
             limits,
             cors: None,
@@ -136,7 +137,8 @@ impl Scene {
         };
         let (loopback, inbox) = mailbox().unwrap();
         let metrics = Arc::new(Metrics::new("test"));
-        let options = Options { queue: 100, timeout: None, wait: None, idempotent: false, attempts: 3 };
+        let options =
+            Options { queue: 100, timeout: None, wait: None, idempotent: false, attempts: 3, order: Order::Weighted };
         let stage = Pool::of_test(STAGE, metrics.stage("stage", crate::metrics::Share::Whole), options, 1);
         let transport = Arc::new(Local::new(vec![stage], loopback.clone()));
         let network = Arc::new(Mutex::new(Network::default()));

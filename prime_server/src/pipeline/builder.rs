@@ -2,6 +2,7 @@
 
 mod states;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -10,10 +11,12 @@ pub use self::states::{Complete, Constructed, Joined, Last, Nesting, NoStage, Pa
 use super::built::{Built, Definition};
 use super::graph::{Entry, Leads};
 use super::options::{MAX_HOPS, MAX_PARTS, PipelineOptions};
-use crate::frontend::{Cors, Settings};
+use crate::frontend::{Cors, PriorityOf, Settings};
 use crate::http1::Limits;
 use crate::route::Manner;
-use crate::{Construct, Feeds, Outcome, Request, RouteTo, Run, Splits, Stage, StartError, Step, outcome};
+use crate::{
+    Construct, Feeds, Head, Outcome, Priority, Request, RouteTo, Run, Splits, Stage, StartError, Step, outcome,
+};
 
 /// A pipeline under construction: stages in the order in which a request passes them.
 ///
@@ -232,6 +235,26 @@ impl<L> Pipeline<L> {
         self
     }
 
+    /// Says how urgent each request is, by its head: asked once, when the request is there, on the front end's thread, so it
+    /// should be quick. At each stage the jobs of a request wait by that: see [`strict_priority`](Pipeline::strict_priority). Default:
+    /// [`Priority::DEFAULT`] for all, which is also what a request has for which your function panics.
+    ///
+    /// ```
+    /// # use prime_server::prelude::*;
+    /// use prime_server::Priority;
+    /// # #[stage] fn render(_: Request) -> &'static str { "" }
+    ///
+    /// let pipeline = Pipeline::new("tiles")
+    ///     .priority(|head| if head.path().starts_with("/export") { Priority::BATCH } else { Priority::INTERACTIVE })
+    ///     .stage::<render>()
+    ///     .build()?;
+    /// # Ok::<(), StartError>(())
+    /// ```
+    pub fn priority(mut self, of: impl Fn(&Head) -> Priority + Send + Sync + 'static) -> Self {
+        self.options.settings.priority = Some(PriorityOf(Arc::new(of)));
+        self
+    }
+
     /// The most times that a request may go from one stage to another; past it the answer is 508. Default: 64.
     pub fn max_hops(mut self, hops: u32) -> Self {
         self.options.max_hops = hops;
@@ -307,6 +330,13 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
     /// worker. Default: `max_in_flight` for a stage without a state, such as a function, and twice the workers for others.
     pub fn max_instances(mut self, instances: usize) -> Self {
         self.last.options = self.last.options.max_instances(instances);
+        self
+    }
+
+    /// The last stage takes no job while one of a more urgent [`Priority`] waits: what is less urgent may wait for ever. By
+    /// default each level has twice the share of the next of the time that the stage's workers have.
+    pub fn strict_priority(mut self) -> Self {
+        self.last.options = self.last.options.strict_priority(true);
         self
     }
 

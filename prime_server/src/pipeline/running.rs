@@ -13,7 +13,7 @@ use super::built::Built;
 use super::client::{Client, Clients};
 use super::workers;
 use crate::StartError;
-use crate::balancer::Options;
+use crate::balancer::{Options, Order};
 use crate::error::BoxError;
 use crate::frontend::{FrontEnd, Listener};
 use crate::ids::StageId;
@@ -233,6 +233,7 @@ fn pool(built: &Built, id: StageId, metrics: &Metrics, call: &Arc<Call>) -> Pool
         wait: None,
         idempotent: stage.options.idempotent,
         attempts: ATTEMPTS,
+        order: if stage.options.strict_priority { Order::Strict } else { Order::Weighted },
     };
     let size = workers::size(stage, workers::of(stage), built.settings.max_in_flight);
     Pool::new(id, Arc::new(metrics.stage(stage.name, Share::Whole)), options, size, Arc::clone(call))

@@ -28,7 +28,8 @@ pub(super) fn run(built: &Built, entry: StageId, request: Request) -> Result<Res
         ControlFlow::Continue(time) => time,
         ControlFlow::Break(response) => return Ok(response),
     };
-    let mut context = Context::new(Ticket::new(id, request.shared_head(), Instant::now() + time));
+    let priority = built.settings.priority_of(request.head());
+    let mut context = Context::new(Ticket::named(id, id, request.shared_head(), priority, Instant::now() + time));
     let collected = Arc::new(Collected::default());
     context.sink = Some(Arc::clone(&collected) as Arc<dyn Sink>);
     let mut waiting = vec![Waiting { stage: entry, context, payload: Payload::new(request) }];

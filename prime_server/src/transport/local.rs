@@ -136,7 +136,7 @@ mod tests {
     use http::StatusCode;
 
     use crate::Request;
-    use crate::balancer::{Options, WorkerId};
+    use crate::balancer::{Options, Order, WorkerId};
     use crate::loopback::Inbox;
     use crate::mailbox::mailbox;
     use crate::metrics::{Metrics, Share};
@@ -146,7 +146,7 @@ mod tests {
 
     fn pool(timeout: Option<Duration>) -> (Arc<Local>, Inbox) {
         let (loopback, inbox) = mailbox().expect("an eventfd");
-        let options = Options { queue: 8, timeout, wait: None, idempotent: true, attempts: 3 };
+        let options = Options { queue: 8, timeout, wait: None, idempotent: true, attempts: 3, order: Order::Weighted };
         let stage = Pool::of_test(STAGE, Metrics::new("test").stage("stage", Share::Whole), options, 2);
         (Arc::new(Local::new(vec![stage], loopback)), inbox)
     }

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Instant;
 
-use crate::CodecError;
 use crate::balancer::{Expired, Job};
 use crate::context::{Context, Reason, Ticket};
 use crate::ids::{RequestId, StageId};
 use crate::payload::Payload;
 use crate::response::Reply;
+use crate::{CodecError, Priority};
 
 mod local;
 mod places;
@@ -54,6 +54,9 @@ impl Job for Envelope {
     }
     fn is_part(&self) -> bool {
         self.context.part.is_some()
+    }
+    fn priority(&self) -> Priority {
+        self.context.ticket.priority
     }
 }
 

@@ -14,6 +14,7 @@ const KNOWN: &[Known] = &[
     Known { key: "idempotent", kind: Kind::Flag, example: "idempotent" },
     Known { key: "demote", kind: Kind::Bool, example: "demote = false" },
     Known { key: "max_instances", kind: Kind::Number(1), example: "max_instances = 64" },
+    Known { key: "strict_priority", kind: Kind::Flag, example: "strict_priority" },
     Known { key: "name", kind: Kind::Text, example: "name = \"...\"" },
 ];
 

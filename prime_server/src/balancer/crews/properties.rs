@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
+use super::super::Order;
 use super::super::test_job::{TestJob, job};
 use super::*;
 
@@ -112,7 +113,7 @@ struct Model {
 impl Model {
     fn new(idempotent: bool) -> Self {
         let wait = Some(Duration::from_millis(300));
-        let options = Options { queue: 3, timeout: None, wait, idempotent, attempts: ATTEMPTS };
+        let options = Options { queue: 3, timeout: None, wait, idempotent, attempts: ATTEMPTS, order: Order::Weighted };
         Self {
             crews: Crews::new(options),
             options,
@@ -184,7 +185,7 @@ impl Model {
         match event {
             Event::SetOptions { queue, timeout, wait, idempotent } => {
                 let [timeout, wait] = [timeout, wait].map(|ms| ms.map(Duration::from_millis));
-                self.options = Options { queue, timeout, wait, idempotent, attempts: ATTEMPTS };
+                self.options = Options { queue, timeout, wait, idempotent, attempts: ATTEMPTS, order: Order::Weighted };
                 self.crews.set_options(self.options);
                 for number in &self.waiting {
                     let job = self.jobs.get_mut(number).expect("it waits");

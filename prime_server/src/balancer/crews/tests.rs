@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::super::Order;
 use super::super::test_job::{TestJob, job};
 use super::*;
 
-const OPTIONS: Options = Options { queue: 9, timeout: None, wait: None, idempotent: false, attempts: 3 };
+const OPTIONS: Options =
+    Options { queue: 9, timeout: None, wait: None, idempotent: false, attempts: 3, order: Order::Weighted };
 const IDEMPOTENT: Options = Options { idempotent: true, ..OPTIONS };
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -12,7 +12,7 @@ use super::super::running::ATTEMPTS;
 use super::super::workers;
 use super::page::{Loads, Page};
 use super::{Control, Links, Process, ended_within, join, peer_id, system};
-use crate::balancer::Options;
+use crate::balancer::{Options, Order};
 use crate::discovery::Watch;
 use crate::ids::StageId;
 use crate::mailbox::{Post, mailbox};
@@ -87,7 +87,14 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let all_metrics = Arc::new(Metrics::new(&built.name));
     let metrics = Arc::new(all_metrics.stage(stage.name, Share::Work));
     // The proxies have the queue, the timeout and the attempts.
-    let queueing = Options { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: ATTEMPTS };
+    let queueing = Options {
+        queue: usize::MAX,
+        timeout: None,
+        wait: None,
+        idempotent: false,
+        attempts: ATTEMPTS,
+        order: Order::Weighted,
+    };
     let (call, size) = (
         Arc::new(Call::default()),
         Size { fed_from_afar: true, ..workers::size(stage, threads, built.settings.max_in_flight) },

@@ -229,7 +229,7 @@ impl Host {
             return self.links.send(link, &Command::Outcome { job, ends: true, body: &body });
         };
         let id = self.jobs.next_id();
-        let ticket = Ticket::named(id, task.name, task.head, deadline);
+        let ticket = Ticket::named(id, task.name, task.head, task.priority, deadline);
         let part = task.part.then(Part::of_another_process);
         let context = Context { attempt, hops: task.hops, part, ..Context::new(Arc::clone(&ticket)) };
         self.jobs.insert(id, Here { link, job, ticket, since: now });

@@ -8,11 +8,11 @@ use http::Version;
 use memchr::memmem;
 
 use super::wire::{Carried, PeerId, Task, decode, encode};
-use crate::Request;
 use crate::context::Ticket;
 use crate::head::Head;
 use crate::ids::RequestId;
 use crate::payload::Payload;
+use crate::{Priority, Request};
 
 /// The bytes of a request's first task.
 pub(super) fn of_request(origin: PeerId, ticket: &Ticket, request: &Request, schema: u64) -> Bytes {
@@ -52,7 +52,7 @@ fn of(origin: PeerId, ticket: &Ticket, place: Place, payload: Carried<'_>) -> By
         request: (ticket.id.key, ticket.id.generation),
         trace: trace(origin, ticket),
         hops,
-        class: 0,
+        class: ticket.priority.number(),
         schema,
         part,
         method: head.method().as_str(),
@@ -95,8 +95,16 @@ pub(super) struct Arrived {
     pub(super) hops: u32,
     pub(super) part: bool,
     pub(super) schema: u64,
+    pub(super) priority: Priority,
     pub(super) head: Arc<Head>,
     pub(super) payload: Payload,
+}
+
+/// How urgent a task's request is, read from its first bytes.
+pub(super) fn priority(body: &[u8]) -> Priority {
+    // Origin, request, trace and hops stand before it.
+    let prefix = postcard::take_from_bytes::<(PeerId, (u32, u32), [u8; 16], u32, u8)>(body);
+    prefix.map_or(Priority::DEFAULT, |((.., class), _)| Priority::level(class))
 }
 
 /// `None` where it is no task, or its head is none of a request.
@@ -113,7 +121,8 @@ pub(super) fn arrived(body: &[u8]) -> Option<Arrived> {
         Carried::Message(message) => Payload::from_wire(Bytes::copy_from_slice(message)),
     };
     let name = RequestId { key: task.request.0, generation: task.request.1 };
-    Some(Arrived { name, hops: task.hops, part: task.part, schema: task.schema, head, payload })
+    let priority = Priority::level(task.class);
+    Some(Arrived { name, hops: task.hops, part: task.part, schema: task.schema, priority, head, payload })
 }
 
 /// The moment that the time left ends.

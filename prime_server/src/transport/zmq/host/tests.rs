@@ -1,5 +1,5 @@
 use super::*;
-use crate::balancer::{Options as Queueing, WorkerId};
+use crate::balancer::{Options as Queueing, Order, WorkerId};
 use crate::ids::StageId;
 use crate::mailbox::{Post, mailbox};
 use crate::metrics::{Metrics, Share};
@@ -39,7 +39,14 @@ impl Scene {
         let links = Links::new(zmq::Context::new(), options, identity);
         let (post, notes) = mailbox().unwrap();
         let metrics = Metrics::new("test");
-        let queueing = Queueing { queue: usize::MAX, timeout: None, wait: None, idempotent: false, attempts: 3 };
+        let queueing = Queueing {
+            queue: usize::MAX,
+            timeout: None,
+            wait: None,
+            idempotent: false,
+            attempts: 3,
+            order: Order::Weighted,
+        };
         let counts = metrics.stage("a", Share::Work);
         let pool = Arc::new(Pool::of_test(StageId(0), counts, queueing, 1));
         let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), vec![("a".to_owned(), Request::SCHEMA)]));

@@ -13,12 +13,13 @@ use slab::Slab;
 use super::super::Options;
 use super::super::fragments::{Assembly, TooLarge};
 use super::super::outbox::Outbox;
+use super::super::task;
 use super::super::wire::{Command, Failure, Outcome, PeerId, Status, decode, encode, micros};
 use super::gauges::Gauges;
 use super::job::Held;
-use crate::balancer::Options as Queueing;
 use crate::balancer::crews::{Cancelled, CrewId, Crews};
 use crate::balancer::queue::JobKey;
+use crate::balancer::{Options as Queueing, Order};
 use crate::context::Reason;
 use crate::metrics::Ended;
 use crate::panics::log;
@@ -93,6 +94,7 @@ impl Desk {
             wait: Some(options.wait),
             idempotent: set.idempotent.unwrap_or(false),
             attempts: ATTEMPTS,
+            order: Order::Weighted,
         };
         Self {
             id,
@@ -153,15 +155,11 @@ impl Desk {
                 }
             }
             (Kind::FrontEnd { .. }, Command::Job { job, left, attempt, always, body }) => {
-                let deadline = super::super::task::deadline(left, now);
+                let deadline = task::deadline(left, now);
                 let deadline = self.timeout.map_or(deadline, |timeout| deadline.min(now + timeout));
-                let body = Bytes::copy_from_slice(body);
-                self.job(
-                    peer,
-                    job,
-                    Held { sender: peer, number: job, since: now, deadline, attempt, always, body },
-                    now,
-                );
+                let (priority, body) = (task::priority(body), Bytes::copy_from_slice(body));
+                let held = Held { sender: peer, number: job, since: now, deadline, attempt, always, priority, body };
+                self.job(peer, job, held, now);
             }
             (Kind::FrontEnd { .. }, Command::Cancel { job, reason }) => self.cancel(peer, job, reason),
             (Kind::FrontEnd { jobs, .. }, Command::Window { job, received, kept }) => {

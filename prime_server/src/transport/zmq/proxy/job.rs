@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::Priority;
 use crate::balancer::Job;
 use crate::ids::RequestId;
 
@@ -16,6 +17,7 @@ pub(super) struct Held {
     pub(super) deadline: Instant,
     pub(super) attempt: u32,
     pub(super) always: bool,
+    pub(super) priority: Priority,
     /// The task.
     pub(super) body: Bytes,
 }
@@ -35,5 +37,8 @@ impl Job for Held {
     }
     fn is_part(&self) -> bool {
         false
+    }
+    fn priority(&self) -> Priority {
+        self.priority
     }
 }

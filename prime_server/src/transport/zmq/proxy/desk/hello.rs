@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{ATTEMPTS, Desk, Kind, Peer, Queueing};
+use super::{ATTEMPTS, Desk, Kind, Order, Peer, Queueing};
 use crate::panics::log;
 use crate::transport::zmq::agreed;
 use crate::transport::zmq::fragments::Assembly;
@@ -119,6 +119,7 @@ impl Desk {
             wait: Some(self.options.wait),
             idempotent: self.idempotent,
             attempts: ATTEMPTS,
+            order: Order::Weighted,
         });
     }
 
