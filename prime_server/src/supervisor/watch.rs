@@ -174,6 +174,9 @@ impl Watch {
 
     /// Has as many spares made as there are to be.
     fn make_spares(&mut self, view: &View, hire: &Hire, now: Instant) {
+        if view.hired_in_vain {
+            self.not_before = Some(now + PAUSE);
+        }
         if self.not_before.is_some_and(|until| until > now) {
             return;
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use prime_server::prelude::*;
 use prime_server::{Built, Limits, Reason, Running};
-use support::{Client, Gate, Text, eventually, first, get, second, start, with_and_without_rights};
+use support::{Client, First, Gate, Text, eventually, first, get, second, start, with_and_without_rights};
 
 /// A stage whose `/long` waits at the gate, whose `/busy` burns a processor until that opens and never asks whether anybody waits for
 /// it, and whose other jobs are short.
@@ -262,6 +262,26 @@ fn a_slow_constructor_turns_it_off() {
     eventually("it waits", || running.stages()[0].waiting == 1);
     thread::sleep(Duration::from_millis(50));
     assert_eq!((running.stages()[0].waiting, made.load(Ordering::Relaxed)), (1, 1));
+    gate.open();
+    assert_eq!((long.read().text(), short.read().text()), ("done", "done"));
+}
+
+#[test]
+fn a_constructor_that_fails_for_spares_is_not_tried_again_and_again() {
+    let (gate, made) = (Gate::new(), Arc::new(AtomicUsize::new(0)));
+    let (stage, make) = (held(&gate), Arc::clone(&made));
+    let pipeline = Pipeline::new("p").stage_from(move || match make.fetch_add(1, Ordering::Relaxed) {
+        0 => Ok(First(stage.clone())),
+        _ => Err("no more of them"),
+    });
+    let (running, address) = start(&pipeline.workers(1).demote(true).max_instances(8).build().unwrap());
+    let (mut long, mut short) = (send(address, "/long"), send(address, "/"));
+    gate.wait_for(1);
+    eventually("spares are tried", || made.load(Ordering::Relaxed) > 1);
+    // Long enough for hundreds of looks.
+    thread::sleep(Duration::from_millis(100));
+    assert!(made.load(Ordering::Relaxed) <= 5, "{made:?}");
+    assert_eq!(running.stages()[0].waiting, 1);
     gate.open();
     assert_eq!((long.read().text(), short.read().text()), ("done", "done"));
 }

@@ -46,6 +46,8 @@ struct Station {
     seats: Slab<Arc<Seat>>,
     /// How many workers are being made.
     hired: usize,
+    /// A worker could not be made since the supervisor looked last.
+    hired_in_vain: bool,
     /// How many workers there are at most.
     instances: usize,
     /// When the front end will look at this balancer's timeouts next, as far as it has been told.
@@ -83,6 +85,7 @@ impl Pool {
             balancer: Balancer::new(options, size.slots),
             seats: Slab::new(),
             hired: 0,
+            hired_in_vain: false,
             instances: size.instances.max(size.slots),
             planned: None,
             watched: false,
@@ -227,7 +230,9 @@ impl Pool {
     pub(crate) fn quit(&self, worker: WorkerId) {
         let mut station = self.lock();
         let seat = station.seats.remove(worker.0);
-        station.hired -= usize::from(seat.tid().is_none());
+        let in_vain = seat.tid().is_none();
+        station.hired -= usize::from(in_vain);
+        station.hired_in_vain |= in_vain;
         if station.closed {
             drop(station);
             self.supervisor.ring();

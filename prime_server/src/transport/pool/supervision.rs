@@ -36,6 +36,8 @@ pub(crate) struct View {
     /// How many workers more there may be, and how many are being made.
     pub(crate) room: usize,
     pub(crate) hired: usize,
+    /// One could not be made.
+    pub(crate) hired_in_vain: bool,
     pub(crate) demoted: usize,
     /// Who has been demoted for longest, and since when.
     pub(crate) longest: Option<(Arc<Seat>, Instant)>,
@@ -46,6 +48,7 @@ impl Pool {
     pub(crate) fn view(&self, now: Instant) -> View {
         let mut station = self.lock();
         station.watched = std::mem::take(&mut station.active) || station.is_active();
+        let hired_in_vain = std::mem::take(&mut station.hired_in_vain);
         let Station { balancer, seats, hired, instances, watched, .. } = &*station;
         let seat = |worker: WorkerId| Arc::clone(&seats[worker.0]);
         let overdue = balancer.overdue(now).filter(|_| *watched);
@@ -57,6 +60,7 @@ impl Pool {
             spares: balancer.spares(),
             room: instances.saturating_sub(seats.len()),
             hired: *hired,
+            hired_in_vain,
             demoted: balancer.demoted(),
             longest: balancer.longest_demoted().map(|(worker, since)| (seat(worker), since)),
         }
