@@ -239,7 +239,7 @@ class Cell:
 
 
 def greeting(stage="first", role=1, version=1, message=None, slots=4, limit=100, peer=None, liveness=LIVENESS, idempotent=False):
-    says = b"\1" + number(slots) + number(limit) + b"\0" + bytes([idempotent]) if role == 1 else b"\0"
+    says = b"\1" + number(slots) + number(limit) + b"\0" + bytes([idempotent, False]) if role == 1 else b"\0"
     message = b"\1" + data(message[0]) + number(message[1]) if message else b"\0"
     start = number(HELLO) + b"PRIME" + bytes([version]) + number(int(liveness * 1000)) + (peer or os.urandom(16))
     return start + data("a raw peer") + number(role) + data(stage) + message + says

@@ -247,7 +247,7 @@ class Worker:
         self.run, self.slots, self.liveness, self.schema = run, slots, liveness, message[1] if message else 0
         start = [number(HELLO), b"PRIME\1", number(int(liveness * 1000)), os.urandom(16), data(f"python {os.getpid()}"), number(1)]
         start += [data(stage), b"\1" + data(message[0]) + number(message[1]) if message else b"\0", b"\1"]
-        end = [number(limit), b"\1" + number(int(timeout * 1000)) if timeout else b"\0", bytes([idempotent])]
+        end = [number(limit), b"\1" + number(int(timeout * 1000)) if timeout else b"\0", bytes([idempotent, False])]
         self.hello = lambda free: b"".join([*start, number(free), *end])
         self.context, self.threads = zmq.Context(), concurrent.futures.ThreadPoolExecutor(slots)
         self.links, self.running, self.leaving = [Link(self, endpoint) for endpoint in endpoints], set(), None

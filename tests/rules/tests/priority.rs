@@ -71,6 +71,34 @@ fn a_request_has_the_usual_priority_where_nothing_says_it() {
 }
 
 #[test]
+fn a_proxy_takes_the_most_urgent_first_if_its_workers_say_so() {
+    let (gate, ran) = (Gate::new(), Arc::new(Mutex::new(Vec::new())));
+    let (pass, runs) = (gate.clone(), Arc::clone(&ran));
+    let stage = move |request: Request, cx: &Context| {
+        match request.head().path() {
+            "/gate" => pass.pass(),
+            _ => runs.lock().unwrap().push(cx.priority()),
+        }
+        "done"
+    };
+    let pipeline = Pipeline::new("p").priority(of).metrics("/metrics").stage_from(first(stage)).strict_priority();
+    let parts = start_processes(&pipeline.build().unwrap(), &[("first", 1)]);
+    let mut clients = vec![Client::connect(parts.address)];
+    clients[0].send_get("/gate");
+    gate.wait_for(1);
+    // More of the less urgent come first than a share of theirs would have wait.
+    for path in [["/batch"; 12], ["/urgent"; 12]].concat() {
+        clients.push(Client::connect(parts.address));
+        clients.last_mut().unwrap().send_get(path);
+    }
+    let waiting = || get(parts.address, "/metrics").metric("prime_stage_in_flight", &["stage=\"first\""]);
+    eventually("all are at the proxy", || waiting() == Some(25.0));
+    gate.open();
+    clients.iter_mut().for_each(|client| assert_eq!(client.read().status, 200));
+    assert!(ran.lock().unwrap().is_sorted());
+}
+
+#[test]
 fn a_priority_goes_with_its_request_over_processes() {
     let stage = |_: Request, cx: &Context| (cx.priority() == Priority::BATCH).to_string();
     let pipeline = Pipeline::new("p").priority(of).stage_from(first(stage)).build().unwrap();

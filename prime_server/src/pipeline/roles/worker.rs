@@ -115,6 +115,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
             queue: stage.options.queue.unwrap_or(built.settings.max_in_flight) as u64,
             timeout: stage.options.timeout.map(crate::transport::zmq::millis),
             idempotent: stage.options.idempotent,
+            strict_priority: stage.options.strict_priority,
         }),
     };
     let peer = identity.peer;

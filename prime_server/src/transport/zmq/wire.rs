@@ -100,6 +100,7 @@ pub(crate) struct StageTerms {
     /// In milliseconds.
     pub(crate) timeout: Option<u64>,
     pub(crate) idempotent: bool,
+    pub(crate) strict_priority: bool,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -27,7 +27,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let options = Options { liveness: LIVENESS, wait: Duration::ZERO, secured: Secured::Open { insecure: false } };
-        let terms = StageTerms { slots: 1, queue: 9, timeout: None, idempotent: false };
+        let terms = StageTerms { slots: 1, queue: 9, timeout: None, idempotent: false, strict_priority: false };
         let identity = Identity {
             peer: [1; 16],
             name: "me".to_owned(),

@@ -45,7 +45,13 @@ fn frame(what: u8, script: &mut Script<'_>) -> Vec<u8> {
         4..=6 => hello(script, Role::FrontEnd, None),
         7..=9 => {
             let slots = script.below(3) as u32;
-            let worker = StageTerms { slots, queue: 3, timeout: None, idempotent: script.below(2) == 0 };
+            let worker = StageTerms {
+                slots,
+                queue: 3,
+                timeout: None,
+                idempotent: script.below(2) == 0,
+                strict_priority: script.below(2) == 0,
+            };
             hello(script, Role::Worker, Some(worker))
         }
         10..=13 => {

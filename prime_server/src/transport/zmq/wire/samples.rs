@@ -30,7 +30,7 @@ pub(in crate::transport::zmq) fn pieces() -> Pieces {
 pub(in crate::transport::zmq) fn commands(pieces: &Pieces) -> Vec<Command<'_>> {
     let Pieces { text, bytes, id, byte, number, long, yes } = pieces;
     let (id, byte, number, long, yes) = (*id, *byte, *number, *long, *yes);
-    let worker = StageTerms { slots: number, queue: long, timeout: Some(long), idempotent: yes };
+    let worker = StageTerms { slots: number, queue: long, timeout: Some(long), idempotent: yes, strict_priority: yes };
     let hello = |role, message, worker| {
         let (name, stage) = (text, text);
         Command::Hello(Hello {

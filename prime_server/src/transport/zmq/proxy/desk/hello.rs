@@ -119,7 +119,7 @@ impl Desk {
             wait: Some(self.options.wait),
             idempotent: self.idempotent,
             attempts: ATTEMPTS,
-            order: Order::Weighted,
+            order: if terms.strict_priority { Order::Strict } else { Order::Weighted },
         });
     }
 

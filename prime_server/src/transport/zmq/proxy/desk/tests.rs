@@ -17,7 +17,7 @@ const STAGE: &str = "stage";
 const STEP: Duration = Duration::from_millis(1);
 
 /// What a worker says of its stage where the test does not care.
-const TERMS: StageTerms = StageTerms { slots: 1, queue: 100, timeout: None, idempotent: false };
+const TERMS: StageTerms = StageTerms { slots: 1, queue: 100, timeout: None, idempotent: false, strict_priority: false };
 const IDEMPOTENT: StageTerms = StageTerms { idempotent: true, ..TERMS };
 
 struct Scene {
