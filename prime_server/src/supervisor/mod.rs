@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use self::share::TURN;
 use self::watch::Watch;
 use crate::kernel::Tid;
-use crate::panics::log;
+use crate::panics::{caught, log};
 use crate::seat::Call;
 use crate::transport::Pool;
 use crate::worker::Duties;
@@ -66,7 +66,13 @@ fn take_precedence() {
 impl Supervisor {
     fn run(&mut self) {
         while !self.watches.iter().all(|watch| watch.pool().is_over()) {
-            match self.look(Instant::now()) {
+            let due = caught(|| self.look(Instant::now())).unwrap_or_else(|panic| {
+                log(|| tracing::error!(panic, "the supervisor panicked, and goes on"));
+                self.turn = Turn::Work;
+                self.watches.iter().for_each(|watch| watch.pool().stand_still(false));
+                None
+            });
+            match due {
                 None => thread::park(),
                 Some(due) => thread::park_timeout(due.saturating_duration_since(Instant::now())),
             }
