@@ -80,6 +80,11 @@ impl<J: Job> Balancer<J> {
         self.roster.demoted()
     }
 
+    /// How many jobs run for which nobody waits any more.
+    pub(crate) fn abandoned(&self) -> usize {
+        self.queue.abandoned()
+    }
+
     /// How many workers have nothing to do and no slot.
     pub(crate) fn spares(&self) -> usize {
         self.roster.spares()
@@ -131,7 +136,7 @@ impl<J: Job> Balancer<J> {
     }
 
     /// A worker's job is over without having run.
-    pub(crate) fn abandoned(&mut self, worker: WorkerId) {
+    pub(crate) fn not_begun(&mut self, worker: WorkerId) {
         if let Some(run) = self.roster.finish(worker) {
             self.queue.finish(run.entry);
         }
@@ -229,7 +234,11 @@ impl<J: Job> Balancer<J> {
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Expired<J>> {
         let entry = self.queue.pop_expired(now)?;
         let id = self.queue.id(entry);
-        Some(self.queue.take_out(entry).map_or(Expired::Running(id), Expired::Waiting))
+        let waiting = self.queue.take_out(entry);
+        if waiting.is_none() {
+            self.queue.abandon(entry);
+        }
+        Some(waiting.map_or(Expired::Running(id), Expired::Waiting))
     }
 
     /// Gives up all waiting jobs, first come first.

@@ -73,6 +73,8 @@ pub(super) struct Queue<J, W, T> {
     waiting: usize,
     /// How many of the waiting jobs are parts.
     parts: usize,
+    /// How many of the taken ones nobody waits for.
+    abandoned: usize,
     expiries: Deadlines<JobKey>,
 }
 
@@ -90,6 +92,8 @@ struct Entry<J, W, T> {
     /// The number of its priority.
     level: u8,
     expires: bool,
+    /// It was taken, and nobody waits for it any more.
+    abandoned: bool,
     state: State<J, W, T>,
 }
 
@@ -115,6 +119,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
             classes: Classes::default(),
             waiting: 0,
             parts: 0,
+            abandoned: 0,
             expiries: Deadlines::new(),
         }
     }
@@ -225,10 +230,24 @@ impl<J: Job, W, T> Queue<J, W, T> {
         }
     }
 
-    /// Takes a request's waiting job out.
+    /// Takes a request's waiting job out. Of one that was taken it is noted that nobody waits for it.
     pub(super) fn cancel(&mut self, slot: usize, id: RequestId) -> Option<J> {
         self.entries.get(slot).filter(|entry| entry.id == id)?;
-        self.take_out(slot)
+        let waiting = self.take_out(slot);
+        if waiting.is_none() {
+            self.abandon(slot);
+        }
+        waiting
+    }
+
+    /// Nobody waits any more for a job that was taken.
+    pub(super) fn abandon(&mut self, slot: usize) {
+        self.abandoned += usize::from(!std::mem::replace(&mut self.entries[slot].abandoned, true));
+    }
+
+    /// How many jobs that were taken nobody waits for.
+    pub(super) fn abandoned(&self) -> usize {
+        self.abandoned
     }
 
     /// Takes all waiting jobs of a request out.
@@ -310,6 +329,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
             id: job.id(),
             level: job.priority().number(),
             expires: expires.is_some(),
+            abandoned: false,
             state: State::Waiting { job, note, before: None, after: None },
         });
         let key = JobKey { serial: self.serial, slot: slot as u32 };
@@ -321,6 +341,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     fn remove(&mut self, slot: usize) -> Entry<J, W, T> {
         let removed = self.entries.remove(slot);
+        self.abandoned -= usize::from(removed.abandoned);
         if removed.expires {
             self.count_stale();
         }

@@ -209,6 +209,23 @@ fn who_takes_the_slot_of_a_lost_worker_is_woken() {
 }
 
 #[test]
+fn who_runs_for_nobody_is_counted_until_it_ends() {
+    let second = Duration::from_secs(1);
+    let (mut balancer, now) = balancer(Options { timeout: Some(second), ..OPTIONS });
+    let entry = balancer.offer(job(1), now).unwrap();
+    balancer.offer(job(2), now).unwrap();
+    balancer.take(A, now);
+    balancer.take(B, now);
+    assert_eq!((balancer.cancel(entry, id(9)), balancer.abandoned()), (None, 0), "another's entry");
+    assert_eq!((balancer.cancel(entry, id(1)), balancer.abandoned()), (None, 1));
+    while balancer.tick(now + second).is_some() {}
+    assert_eq!(balancer.abandoned(), 2, "each once");
+    balancer.done(A, RAN);
+    balancer.lost(B);
+    assert_eq!(balancer.abandoned(), 0);
+}
+
+#[test]
 fn a_pool_that_stands_still_gives_out_nothing() {
     let (mut balancer, now) = demotable();
     balancer.stand_still(true);

@@ -79,7 +79,7 @@ impl Source {
     pub(crate) fn abandon(&mut self, now: Instant) {
         self.split = None;
         self.now = Some(now);
-        self.pool.lock().balancer.abandoned(self.worker);
+        self.pool.lock().balancer.not_begun(self.worker);
     }
 
     /// The last job is over, at `now`, after it ran for so long: its outcome is on its way.

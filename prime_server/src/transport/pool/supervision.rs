@@ -71,7 +71,9 @@ impl Pool {
     pub(crate) fn demote(&self, overdue: &Overdue, now: Instant, set_back: impl FnOnce()) -> bool {
         let Overdue { worker, seat, since, .. } = overdue;
         let mut station = self.lock();
-        if !station.balancer.is_behind() || station.balancer.spares() == 0 || !seat.gate.hold() {
+        // Jobs that go on although nobody waits for them must not be multiplied.
+        let too_many = station.balancer.abandoned() >= self.size.slots;
+        if too_many || !station.balancer.is_behind() || station.balancer.spares() == 0 || !seat.gate.hold() {
             return false;
         }
         let spare = station.balancer.demote(*worker, *since, now).map(|spare| Arc::clone(&station.seats[spare.0]));
