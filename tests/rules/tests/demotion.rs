@@ -136,6 +136,22 @@ fn a_demoted_job_that_nobody_waits_for_is_told_and_its_deadline_holds() {
 }
 
 #[test]
+fn jobs_that_go_on_for_nobody_are_not_multiplied() {
+    let gate = Gate::new();
+    let pipeline =
+        Pipeline::new("p").metrics("/metrics").deadline_header("x-timeout-ms").stage_from(first(held(&gate)));
+    let (_running, address) = start(&pipeline.workers(1).demote(true).max_instances(8).build().unwrap());
+    for _ in 0..3 {
+        let mut late = Client::connect(address);
+        late.send("GET /long HTTP/1.1\r\nhost: x\r\nx-timeout-ms: 200\r\n\r\n");
+        assert_eq!(late.read().status, 504);
+    }
+    assert_eq!((gate.arrived(), demoted(address)), (1, 0.0), "the others waited for its worker");
+    gate.open();
+    assert_eq!(get(address, "/").text(), "done");
+}
+
+#[test]
 fn a_demoted_job_that_panics_is_answered_500() {
     with_and_without_rights(|| {
         let gate = Gate::new();
