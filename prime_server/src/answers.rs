@@ -21,6 +21,16 @@ pub(crate) fn timed_out() -> Response {
     (StatusCode::GATEWAY_TIMEOUT, "the deadline has passed\n").into_response()
 }
 
+/// 504: the request's deadline would pass before it is done.
+pub(crate) fn hopeless() -> Response {
+    (StatusCode::GATEWAY_TIMEOUT, "the request cannot be done in the time that it has\n").into_response()
+}
+
+/// 503: what waits here waits for too long.
+pub(crate) fn overloaded() -> Response {
+    unavailable("the server is overloaded\n")
+}
+
 /// 508: the request went from stage to stage more often than it may.
 pub(crate) fn too_many_hops() -> Response {
     (StatusCode::LOOP_DETECTED, "the request made too many hops\n").into_response()

@@ -10,17 +10,22 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::classes::Order;
 use self::quantum::Quantum;
-pub(crate) use self::queue::{Job, Options};
+pub(crate) use self::queue::{Job, Options, Refused};
 use self::queue::{JobKey, Queue};
 use self::roster::{Roster, Run};
 use crate::ids::RequestId;
 
 mod classes;
+mod costs;
 pub(crate) mod crews;
+mod delay;
+mod lanes;
 mod quantum;
 pub(crate) mod queue;
 mod roster;
+mod shares;
 mod sketch;
+mod tenants;
 
 /// A worker's number within its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +43,8 @@ pub(crate) struct Turns {
 pub(crate) enum Expired<J> {
     /// It waited still, and is handed back.
     Waiting(J),
+    /// It has waited for too long in a queue that stands, and is handed back.
+    Shed(J),
     /// It runs still, and its worker keeps it until it is [`done`](Balancer::done).
     Running(RequestId),
 }
@@ -49,15 +56,31 @@ pub(crate) struct Balancer<J> {
     roster: Roster,
     quantum: Quantum,
     turns: Turns,
+    /// Jobs that were not given out, since they could not be done in time.
+    hopeless: Vec<J>,
     /// No job is given out.
     still: bool,
+    fed_from_afar: bool,
 }
 
 impl<J: Job> Balancer<J> {
     /// A balancer that lets `slots` jobs run at a time. No worker is there yet.
     pub(crate) fn new(options: Options, slots: usize) -> Self {
         let (queue, roster) = (Queue::new(options), Roster::new(slots));
-        Self { queue, roster, quantum: Quantum::new(), turns: Turns::default(), still: false }
+        Self {
+            queue,
+            roster,
+            quantum: Quantum::new(),
+            turns: Turns::default(),
+            hopeless: Vec::new(),
+            still: false,
+            fed_from_afar: false,
+        }
+    }
+
+    /// Its queue is in another process: jobs may wait that are not here.
+    pub(crate) fn fed_from_afar(self, fed_from_afar: bool) -> Self {
+        Self { fed_from_afar, ..self }
     }
 
     /// How many jobs wait.
@@ -95,9 +118,9 @@ impl<J: Job> Balancer<J> {
         self.waiting() > self.roster.at_hand()
     }
 
-    /// Queues a job and gives its place, for [`cancel`](Self::cancel), or hands it back if the queue is full. Jobs that an
-    /// idle or summoned worker will take at once do not count as waiting. Afterwards, [`summon`](Self::summon).
-    pub(crate) fn offer(&mut self, job: J, now: Instant) -> Result<u32, J> {
+    /// Queues a job and gives its place, for [`cancel`](Self::cancel), or hands it back if the queue is full or the job cannot be done in time.
+    /// Jobs that an idle or summoned worker will take at once do not count as waiting. Afterwards, [`summon`](Self::summon).
+    pub(crate) fn offer(&mut self, job: J, now: Instant) -> Result<u32, Refused<J>> {
         let JobKey { slot, .. } = self.queue.offer(job, (), self.roster.at_hand(), now)?;
         Ok(slot)
     }
@@ -112,12 +135,17 @@ impl<J: Job> Balancer<J> {
     }
 
     /// A worker asks for work. `None` makes it idle: it parks until an offer summons it. One that finds all slots taken is a spare, and
-    /// parks until it gets one.
+    /// parks until it gets one. Afterwards, [`hopeless`](Self::hopeless).
     pub(crate) fn take(&mut self, worker: WorkerId, now: Instant) -> Option<J> {
         let may_work = self.roster.ask(worker) && !self.still;
-        if let Some(entry) = self.queue.first().filter(|_| may_work) {
+        if may_work {
+            while let Some(job) = self.queue.take_out_hopeless(now) {
+                self.hopeless.push(job);
+            }
+        }
+        if let Some(entry) = self.queue.first(now).filter(|_| may_work) {
             self.roster.begin(worker, Run { entry, since: now });
-            return Some(self.queue.take(entry, ()));
+            return Some(self.queue.take(entry, (), now));
         }
         self.roster.park(worker);
         None
@@ -130,8 +158,9 @@ impl<J: Job> Balancer<J> {
             if had_a_slot {
                 self.turn(run.entry, ran);
             }
-            self.queue.finish(run.entry);
             self.quantum.learn(ran);
+            self.queue.learn(run.entry, ran, self.quantum.get());
+            self.queue.finish(run.entry);
         }
     }
 
@@ -156,10 +185,10 @@ impl<J: Job> Balancer<J> {
         self.roster.busy().next().is_some()
     }
 
-    /// The workers whose job has outrun its quantum and has a slot still, each with the job and the moment since when it runs.
+    /// The workers whose job is to make room: it has outrun its quantum, or is of a kind that nearly always does. Each with the job and the
+    /// moment since when it runs.
     pub(crate) fn overdue(&self, now: Instant) -> impl Iterator<Item = (WorkerId, RequestId, Instant)> {
-        let quantum = self.quantum.get();
-        let overdue = self.roster.busy().filter(move |(_, run)| now.saturating_duration_since(run.since) >= quantum);
+        let overdue = self.roster.busy().filter(move |(_, run)| self.due(run).is_some_and(|due| due <= now));
         overdue.map(|(worker, run)| (worker, self.queue.id(run.entry), run.since))
     }
 
@@ -168,10 +197,33 @@ impl<J: Job> Balancer<J> {
         self.quantum.get()
     }
 
-    /// When the next job outruns its quantum, of those that have not at `now`.
+    /// When the next job is to make room, of those that are not at `now`.
     pub(crate) fn next_overdue(&self, now: Instant) -> Option<Instant> {
-        let quantum = self.quantum.get();
-        self.roster.busy().map(|(_, run)| run.since + quantum).filter(|due| *due > now).min()
+        self.roster.busy().filter_map(|(_, run)| self.due(&run)).filter(|due| *due > now).min()
+    }
+
+    /// When a job is to make room. One that is known to be long is at once, and only for one that is not, since it gains nothing to have
+    /// the long take turns.
+    fn due(&self, run: &Run) -> Option<Instant> {
+        match self.queue.is_long(run.entry) {
+            true => self.short_waits().then_some(run.since),
+            false => Some(run.since + self.quantum.get()),
+        }
+    }
+
+    /// Whether the job that this worker runs is of a kind that nearly always outruns the quantum.
+    pub(crate) fn is_long(&self, worker: WorkerId) -> bool {
+        self.roster.run(worker).is_some_and(|run| self.queue.is_long(run.entry))
+    }
+
+    /// Whether a job of such a kind has a slot.
+    pub(crate) fn runs_long(&self) -> bool {
+        self.roster.busy().any(|(_, run)| self.queue.is_long(run.entry))
+    }
+
+    /// Whether a job waits, or may wait elsewhere, that is not of such a kind.
+    pub(crate) fn short_waits(&self) -> bool {
+        self.fed_from_afar || self.queue.short_waits()
     }
 
     /// Takes the slot of a worker, which goes on with the job that it runs since that moment, and gives it to a spare, which is to be
@@ -227,11 +279,24 @@ impl<J: Job> Balancer<J> {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub(crate) fn next_event(&mut self) -> Option<Instant> {
-        self.queue.next_expiry()
+        self.queue.next_event()
+    }
+
+    /// Whether jobs are given up that have waited for too long, which [`tick`](Self::tick) does.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.queue.is_overloaded()
+    }
+
+    /// Jobs that were not given out, since they could not be done in time.
+    pub(crate) fn hopeless(&mut self) -> Vec<J> {
+        std::mem::take(&mut self.hopeless)
     }
 
     /// Takes one job whose time is over at `now`; call it until it gives `None`.
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Expired<J>> {
+        if let Some(job) = self.queue.take_out_shed(now) {
+            return Some(Expired::Shed(job));
+        }
         let entry = self.queue.pop_expired(now)?;
         let id = self.queue.id(entry);
         let waiting = self.queue.take_out(entry);

@@ -14,6 +14,7 @@ use crate::cancellation::Cancellation;
 use crate::fork::{Fork, Part};
 use crate::head::Head;
 use crate::ids::{RequestId, StageId};
+use crate::labels::Labels;
 use crate::{IntoResponse, Priority, Response};
 
 /// Longer than anything waits. Keeps moments in time from overflowing where a limit is to mean "none".
@@ -45,14 +46,22 @@ pub enum Reason {
     ShuttingDown,
     /// The client does not read what it asked for.
     SlowReader,
+    /// The stage that it waited for is overloaded; the client has been answered 503.
+    Overloaded,
     /// The request has its answer: from another part of it, where it was [split](crate::Split), or, to HEAD, by the head of a
     /// streamed one.
     Answered,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Reason; 5] =
-        [Reason::Disconnected, Reason::TimedOut, Reason::ShuttingDown, Reason::SlowReader, Reason::Answered];
+    pub(crate) const ALL: [Reason; 6] = [
+        Reason::Disconnected,
+        Reason::TimedOut,
+        Reason::ShuttingDown,
+        Reason::SlowReader,
+        Reason::Overloaded,
+        Reason::Answered,
+    ];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -62,6 +71,7 @@ impl Reason {
             Reason::TimedOut => "timed_out",
             Reason::ShuttingDown => "shutting_down",
             Reason::SlowReader => "slow_reader",
+            Reason::Overloaded => "overloaded",
             Reason::Answered => "answered_already",
         }
     }
@@ -73,6 +83,7 @@ impl Reason {
             Reason::ShuttingDown => 3,
             Reason::SlowReader => 4,
             Reason::Answered => 5,
+            Reason::Overloaded => 6,
         }
     }
 
@@ -119,7 +130,7 @@ pub(crate) struct Ticket {
     /// Its id where the client is, for people.
     name: RequestId,
     pub(crate) head: Arc<Head>,
-    pub(crate) priority: Priority,
+    pub(crate) labels: Labels,
     pub(crate) deadline: Instant,
     cancellation: Cancellation,
     /// Once the answer has begun to be streamed.
@@ -128,7 +139,7 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(id: RequestId, head: Arc<Head>, deadline: Instant) -> Arc<Self> {
-        Self::named(id, id, head, Priority::DEFAULT, deadline)
+        Self::named(id, id, head, Labels::default(), deadline)
     }
 
     /// Of a request that another process knows by another name.
@@ -136,18 +147,10 @@ impl Ticket {
         id: RequestId,
         name: RequestId,
         head: Arc<Head>,
-        priority: Priority,
+        labels: Labels,
         deadline: Instant,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            id,
-            name,
-            head,
-            priority,
-            deadline,
-            cancellation: Cancellation::new(),
-            window: OnceLock::new(),
-        })
+        Arc::new(Self { id, name, head, labels, deadline, cancellation: Cancellation::new(), window: OnceLock::new() })
     }
 
     /// The request's id where its client is.
@@ -300,7 +303,7 @@ impl Context {
     /// How urgent the request is, as [`Pipeline::priority`](crate::Pipeline::priority) said.
     #[must_use]
     pub fn priority(&self) -> Priority {
-        self.ticket.priority
+        self.ticket.labels.priority
     }
 
     /// When the client is answered 504: the request's deadline, or the end of this stage's timeout if that is sooner.

@@ -1,6 +1,7 @@
 //! What a client says before the body, as every stage sees it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -31,19 +32,38 @@ pub struct Head {
     /// The header lines as they came, already checked; empty where `headers` was given.
     lines: Bytes,
     headers: OnceLock<HeaderMap>,
+    client: Option<IpAddr>,
 }
 
 impl Head {
     /// A head whose header lines have been checked by the parser, and are read again only if somebody asks for them.
     pub(crate) fn from_wire(method: Method, target: &str, version: Version, lines: Bytes) -> Self {
         let (path_at, path_end) = path(target);
-        Self { method, target: target.into(), path_at, path_end, version, lines, headers: OnceLock::new() }
+        Self {
+            method,
+            target: target.into(),
+            path_at,
+            path_end,
+            version,
+            lines,
+            headers: OnceLock::new(),
+            client: None,
+        }
     }
 
     pub(crate) fn new(method: Method, target: &str, version: Version, headers: HeaderMap) -> Self {
         let (path_at, path_end) = path(target);
         let lines = Bytes::new();
-        Self { method, target: target.into(), path_at, path_end, version, lines, headers: OnceLock::from(headers) }
+        Self {
+            method,
+            target: target.into(),
+            path_at,
+            path_end,
+            version,
+            lines,
+            headers: OnceLock::from(headers),
+            client: None,
+        }
     }
 
     /// The method.
@@ -69,6 +89,17 @@ impl Head {
     #[must_use]
     pub fn query_string(&self) -> Option<&str> {
         self.target.get(self.path_end + 1..)
+    }
+
+    /// The address that the connection comes from: the client's, or that of a proxy in front. `None` where the request did not come over a
+    /// connection: from a [`Client`](crate::Client) or in a test.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    pub(crate) fn set_client(&mut self, client: Option<IpAddr>) {
+        self.client = client;
     }
 
     /// The protocol version that the client spoke.

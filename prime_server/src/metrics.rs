@@ -23,6 +23,8 @@ pub(crate) enum Ended {
     Panicked,
     /// The queue was full: 503.
     QueueFull,
+    /// It takes longer than the time that it had left: 504.
+    Hopeless,
     /// The worker was lost: 502.
     Lost,
     /// It had made too many hops: 508.
@@ -32,18 +34,20 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    const ALL: [Ended; 12] = [
+    const ALL: [Ended; 14] = [
         Ended::Forwarded,
         Ended::Answered,
         Ended::Done,
         Ended::Panicked,
         Ended::QueueFull,
+        Ended::Hopeless,
         Ended::Lost,
         Ended::HopLimit,
         Ended::Cancelled(Reason::Disconnected),
         Ended::Cancelled(Reason::TimedOut),
         Ended::Cancelled(Reason::ShuttingDown),
         Ended::Cancelled(Reason::SlowReader),
+        Ended::Cancelled(Reason::Overloaded),
         Ended::Cancelled(Reason::Answered),
     ];
 
@@ -58,6 +62,7 @@ impl Ended {
             Ended::Done => "done",
             Ended::Panicked => "panicked",
             Ended::QueueFull => "queue_full",
+            Ended::Hopeless => "hopeless",
             Ended::Lost => "lost",
             Ended::HopLimit => "hop_limit",
             Ended::Cancelled(reason) => reason.as_str(),

@@ -150,6 +150,8 @@ pub struct StageOptions {
     pub(crate) demote: Option<bool>,
     pub(crate) max_instances: Option<usize>,
     pub(crate) strict_priority: bool,
+    pub(crate) max_delay: Option<Duration>,
+    pub(crate) refuse_hopeless: Option<bool>,
 }
 
 impl StageOptions {
@@ -164,6 +166,8 @@ impl StageOptions {
             demote: None,
             max_instances: None,
             strict_priority: false,
+            max_delay: None,
+            refuse_hopeless: None,
         }
     }
 
@@ -216,6 +220,27 @@ impl StageOptions {
     #[must_use]
     pub const fn max_instances(mut self, instances: usize) -> Self {
         self.max_instances = Some(instances);
+        self
+    }
+
+    /// How long a job may wait while the stage is overloaded: see [`Pipeline::max_delay`](crate::Pipeline::max_delay). Default: half of the
+    /// pipeline's deadline, or of the stage's timeout if that is less.
+    #[must_use]
+    pub const fn max_delay(mut self, delay: Duration) -> Self {
+        self.max_delay = Some(delay);
+        self
+    }
+
+    /// As [`max_delay`](Self::max_delay), in milliseconds.
+    #[must_use]
+    pub const fn max_delay_ms(self, milliseconds: u64) -> Self {
+        self.max_delay(Duration::from_millis(milliseconds))
+    }
+
+    /// Whether a job is refused that cannot be done in time: see [`Pipeline::refuse_hopeless`](crate::Pipeline::refuse_hopeless). Default: true.
+    #[must_use]
+    pub const fn refuse_hopeless(mut self, refuse: bool) -> Self {
+        self.refuse_hopeless = Some(refuse);
         self
     }
 

@@ -194,6 +194,7 @@ impl Worker {
     fn finish(&self, ran: Ran, source: &mut Source) -> Then {
         let Ran { context, step, ended, time } = ran;
         self.duties.metrics.ran(time);
+        self.duties.outlet.ran(context.ticket.id, time);
         let then = if step.is_ok() { Then::Next } else { Then::Rebuild };
         match step {
             Ok(Some(Step::Answer(response))) => self.answer(&context, response, Ended::Answered),
@@ -234,6 +235,7 @@ impl Worker {
         let (job, ended, sentence) = match result {
             Ok(()) => return self.duties.metrics.ended(Ended::Forwarded),
             Err(Rejected::Full(job)) => (job, Ended::QueueFull, "the queue of the next stage is full\n"),
+            Err(Rejected::Hopeless(job)) => return self.answer(&job.context, answers::hopeless(), Ended::Hopeless),
             Err(Rejected::Gone(job)) => (job, Ended::Cancelled(Reason::ShuttingDown), answers::SHUTTING_DOWN),
             Err(Rejected::Message(context, error)) => return self.fail(&context, &error.to_string()),
         };

@@ -109,6 +109,8 @@ use crate::errors::Errors;
 /// | `demote = false` | a job that runs for long keeps its worker, also while shorter ones wait | it makes room, on Linux |
 /// | `max_instances = 64` | the most instances of the stage, those of demoted jobs among them | `max_in_flight`, or twice the workers for a stage with a state |
 /// | `strict_priority` | no job is taken while a more urgent one waits | each priority has twice the share of the next |
+/// | `max_delay_ms = 50` | how long a job may wait while the stage is overloaded; then it is answered 503 | half of the deadline or the timeout |
+/// | `refuse_hopeless = false` | a job is tried that takes longer than it has left | it is answered 504 at once |
 /// | `idempotent` | a job lost with its worker may be run again elsewhere | it is answered 502 |
 /// | `name = "sieve"` | the stage's name in metrics, logs and routes | the name of the function or type |
 ///

@@ -105,14 +105,14 @@ class Task:
 
     def __init__(self, link, job, left, attempt, always, written):
         self.link, self.job, self.attempt, self.written, self.due = link, job, attempt, written, time.monotonic() + left / 1e6
-        self.cancelled, self.room = threading.Event(), threading.Condition()
+        self.cancelled, self.room, self.ran = threading.Event(), threading.Condition(), 0
         self.sent = self.received = self.kept = 0
 
     def read(self):
         """What the front end wrote. On its own, since a job whose task is nonsense must have an outcome all the same."""
         task = Reader(self.written)
-        self.origin, *self.request, self.trace, self.hops, _, self.schema, self.part = task.read("inninbnb")
-        self.method, self.target, self.http_10, lines, from_a_stage = task.read("ttbdn")
+        self.origin, *self.request, self.trace, self.hops, _, _, _, self.schema, self.part = task.read("inninbbnnb")
+        self.method, self.target, self.http_10, self.client, lines, from_a_stage = task.read("ttbddn")
         lines = [line.partition(":") for line in lines.decode("latin-1").split("\r\n")[:-1]]
         self.headers = [(name.lower(), value.strip()) for name, _, value in lines]
         self.params = {} if from_a_stage else dict(task.read("tt") for _ in range(task.number()))
@@ -247,7 +247,7 @@ class Worker:
         self.run, self.slots, self.liveness, self.schema = run, slots, liveness, message[1] if message else 0
         start = [number(HELLO), b"PRIME\1", number(int(liveness * 1000)), os.urandom(16), data(f"python {os.getpid()}"), number(1)]
         start += [data(stage), b"\1" + data(message[0]) + number(message[1]) if message else b"\0", b"\1"]
-        end = [number(limit), b"\1" + number(int(timeout * 1000)) if timeout else b"\0", bytes([idempotent, False])]
+        end = [number(limit), b"\1" + number(int(timeout * 1000)) if timeout else b"\0", bytes([idempotent, False]) + b"\0\0"]
         self.hello = lambda free: b"".join([*start, number(free), *end])
         self.context, self.threads = zmq.Context(), concurrent.futures.ThreadPoolExecutor(slots)
         self.links, self.running, self.leaving = [Link(self, endpoint) for endpoint in endpoints], set(), None
@@ -264,7 +264,7 @@ class Worker:
 
     def compute(self, task):
         """In a thread of the stage."""
-        result = LOST
+        result, begun = LOST, time.monotonic()
         try:
             task.read()
             result = self.run(task) if task.schema == self.schema or 0 in (task.schema, self.schema) else OTHER_SCHEMA
@@ -277,6 +277,7 @@ class Worker:
         except Exception:
             traceback.print_exc()
             result = result if result is ABORT else answer(b"", 500)
+        task.ran = int((time.monotonic() - begun) * 1e6)
         self.tell(task, result)
 
     def tell(self, task, result, ends=True):
@@ -313,7 +314,7 @@ class Worker:
         while not self.outcomes.empty():
             task, result, ends = self.outcomes.get()
             if task.link.jobs.get(task.job) is task:  # else the link has been lost, and with it the job
-                task.link.send(OUTCOME, number(task.job), bytes([ends]), data(result))
+                task.link.send(OUTCOME, number(task.job), number(task.ran), bytes([ends]), data(result))
                 if ends:
                     del task.link.jobs[task.job]
             if ends:

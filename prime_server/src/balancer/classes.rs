@@ -1,11 +1,9 @@
-//! Whose turn it is, where jobs of several priorities wait.
-//!
-//! Strictly the most urgent, or each by its weight: a level has twice the share of the next one, of the time that jobs have slots, not of
-//! their number, so that a level whose jobs are long gets no more for it. That is stride scheduling (Waldspurger, 1995): the level goes next that
-//! has had least for its weight. One that had nothing to do meanwhile has saved nothing up.
+//! Whose turn it is, where jobs of several priorities wait: strictly the most urgent, or each by its [share](super::shares), a level
+//! twice that of the next one.
 
 use std::time::Duration;
 
+use super::shares::Shares;
 use crate::Priority;
 
 /// How the priorities of a stage's jobs are taken.
@@ -18,62 +16,41 @@ pub(crate) enum Order {
     Weighted,
 }
 
-/// A new sample's part of the mean time of a level's jobs.
-const NEW: f64 = 1.0 / 16.0;
-
 #[derive(Debug, Default)]
-pub(super) struct Classes {
-    /// The levels of which jobs wait, a bit each.
-    waiting: u8,
-    levels: [Level; Priority::LEVELS],
-    /// What the level that was served last had had before.
-    clock: f64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Level {
-    /// The seconds that its jobs have had slots, for its weight.
-    had: f64,
-    /// What one takes, as long as that is not known.
-    mean: f64,
-}
+pub(super) struct Classes(Shares);
 
 impl Classes {
     /// Whose job is to be taken next.
     pub(super) fn next(&self, order: Order) -> Option<usize> {
-        let first = self.waiting.trailing_zeros() as usize;
-        if self.waiting.count_ones() <= 1 || order == Order::Strict {
-            return (first < Priority::LEVELS).then_some(first);
+        match order {
+            Order::Strict => self.0.first(),
+            Order::Weighted => self.0.next(),
         }
-        let waits = |level: &usize| self.waiting & 1 << level != 0;
-        (first..Priority::LEVELS).filter(waits).min_by(|a, b| self.levels[*a].had.total_cmp(&self.levels[*b].had))
+    }
+
+    /// The levels of which jobs wait.
+    pub(super) fn all(&self) -> impl Iterator<Item = usize> + use<> {
+        self.0.all()
     }
 
     /// A job of a level waits of which none did.
     pub(super) fn wait(&mut self, level: usize) {
-        self.waiting |= 1 << level;
-        let level = &mut self.levels[level];
-        level.had = level.had.max(self.clock);
+        self.0.wait(level);
     }
 
     /// No job of a level waits any more.
     pub(super) fn none_waits(&mut self, level: usize) {
-        self.waiting &= !(1 << level);
+        self.0.none_waits(level);
     }
 
     /// A job of a level is taken.
     pub(super) fn take(&mut self, level: usize) {
-        let Level { had, mean } = &mut self.levels[level];
-        self.clock = self.clock.max(*had);
-        *had += *mean / weight(level);
+        self.0.take(level, weight(level));
     }
 
     /// A job of a level has had a slot for so long.
     pub(super) fn charge(&mut self, level: usize, time: Duration) {
-        let Level { had, mean } = &mut self.levels[level];
-        let above = time.as_secs_f64() - *mean;
-        *had += above / weight(level);
-        *mean += above * NEW;
+        self.0.charge(level, weight(level), time);
     }
 }
 

@@ -11,7 +11,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::time::{Duration, Instant};
 
-use super::queue::{Job, JobKey, Options, Queue};
+use super::queue::{Job, JobKey, Options, Queue, Refused};
 
 /// Names a crew, and never another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +34,8 @@ pub(crate) enum Overdue<J> {
     Running(CrewId, JobKey, J),
     /// It has waited for too long with no crew there: 503.
     Unattended(J),
+    /// It has waited for too long in a queue that stands: 503.
+    Shed(J),
 }
 
 /// What becomes of the jobs of a crew that was lost.
@@ -44,9 +46,6 @@ pub(crate) struct Orphans<J> {
     /// To be answered 502.
     pub(crate) given_up: Vec<J>,
 }
-
-/// How long a job has a slot is not known here: priorities have their shares by number.
-const ONE: Duration = Duration::from_millis(1);
 
 /// See the [module's docs](self).
 #[derive(Debug)]
@@ -60,6 +59,8 @@ pub(crate) struct Crews<J> {
     room: usize,
     /// How many jobs were done, which says what was done last.
     done: u64,
+    /// Jobs that were not given to a crew, since they could not be done in time.
+    hopeless: Vec<J>,
     /// When a crew last left or began to.
     left: Option<Instant>,
 }
@@ -67,7 +68,6 @@ pub(crate) struct Crews<J> {
 /// A job that waits.
 #[derive(Debug)]
 struct Queued {
-    offered: Instant,
     /// It was given ahead in vain.
     returned_by: Option<CrewId>,
 }
@@ -76,7 +76,6 @@ struct Queued {
 #[derive(Debug)]
 struct Held<J> {
     crew: CrewId,
-    offered: Instant,
     /// `None` once nobody waits for it any more. The crew has a thread busy with it still.
     job: Option<J>,
 }
@@ -117,12 +116,21 @@ impl Crew {
 impl<J: Job> Crews<J> {
     /// A balancer of crews, none of which is there yet.
     pub(crate) fn new(options: Options) -> Self {
-        Self { queue: Queue::new(options), crews: Vec::new(), enlisted: 0, free: 0, room: 0, done: 0, left: None }
+        Self {
+            queue: Queue::new(options),
+            crews: Vec::new(),
+            enlisted: 0,
+            free: 0,
+            room: 0,
+            done: 0,
+            hopeless: Vec::new(),
+            left: None,
+        }
     }
 
     /// The stage's options have become known. A timeout is that of jobs which come later, and of those that wait without one.
     pub(crate) fn set_options(&mut self, options: Options) {
-        self.queue.set_options(options, |queued| queued.offered);
+        self.queue.set_options(options);
     }
 
     /// How many jobs wait.
@@ -195,12 +203,10 @@ impl<J: Job> Crews<J> {
         // Last to first, as each is put before the others.
         for slot in crew.held.into_iter().rev() {
             let Options { idempotent, attempts, .. } = *self.queue.options();
-            let Held { offered, job, .. } = self.held_mut(slot);
-            let offered = *offered;
-            match job.take() {
+            match self.held_mut(slot).job.take() {
                 Some(mut job) if idempotent && job.attempt() < attempts => {
                     job.next_attempt();
-                    self.queue.put_back(slot, job, Queued { offered, returned_by: None });
+                    self.queue.put_back(slot, job, Queued { returned_by: None });
                     orphans.retried.push(self.queue.key(slot));
                 }
                 job => {
@@ -212,19 +218,24 @@ impl<J: Job> Crews<J> {
         orphans
     }
 
-    /// Queues a job, or hands it back if the queue is full. Jobs that crews have room for do not count as waiting. Afterwards,
-    /// [`assign`](Self::assign).
-    pub(crate) fn offer(&mut self, job: J, now: Instant) -> Result<JobKey, J> {
-        self.queue.offer(job, Queued { offered: now, returned_by: None }, self.room, now)
+    /// Queues a job, or hands it back if the queue is full or the job cannot be done in time. Jobs that crews have room for do not count as
+    /// waiting. Afterwards, [`assign`](Self::assign).
+    pub(crate) fn offer(&mut self, job: J, now: Instant) -> Result<JobKey, Refused<J>> {
+        self.queue.offer(job, Queued { returned_by: None }, self.room, now)
     }
 
     /// The next job to give to a crew. To be asked until `None` after an offer and after anything that a crew has said, and
-    /// after one was lost.
+    /// after one was lost. Afterwards, [`hopeless`](Self::hopeless).
     ///
-    /// No job overtakes another one of its priority. So while a job that was [`returned`](Self::returned) waits for a free thread, none is
-    /// given ahead, as that has just been in vain.
-    pub(crate) fn assign(&mut self) -> Option<(CrewId, JobKey, &J)> {
-        let (slot, &Queued { offered, returned_by }) = self.queue.waiting_note(self.queue.first()?)?;
+    /// No job overtakes another one whose turn is before it. So while a job that was [`returned`](Self::returned) is the next and waits for a
+    /// free thread, none is given ahead, as that has just been in vain.
+    pub(crate) fn assign(&mut self, now: Instant) -> Option<(CrewId, JobKey, &J)> {
+        while self.room > 0
+            && let Some(job) = self.queue.take_out_hopeless(now)
+        {
+            self.hopeless.push(job);
+        }
+        let (slot, &Queued { returned_by }) = self.queue.waiting_note(self.queue.first(now)?)?;
         let at = if self.free > 0 {
             self.freest(returned_by)?
         } else if self.room > 0 && returned_by.is_none() {
@@ -234,16 +245,22 @@ impl<J: Job> Crews<J> {
         };
         let crew = self.crews[at].id;
         self.change(at, |crew| crew.held.push(slot));
-        let job = self.queue.take(slot, Held { crew, offered, job: None });
-        self.queue.charge(slot, ONE);
+        let job = self.queue.take(slot, Held { crew, job: None }, now);
         let key = self.queue.key(slot);
         Some((crew, key, self.held_mut(slot).job.insert(job)))
     }
 
-    /// The outcome of a crew's job has come. `None` where nobody waits for it: the job was cancelled, its time was over, or the
-    /// crew does not have it.
-    pub(crate) fn done(&mut self, crew: CrewId, key: JobKey) -> Option<J> {
+    /// Jobs that were not given to a crew, since they could not be done in time.
+    pub(crate) fn hopeless(&mut self) -> Vec<J> {
+        std::mem::take(&mut self.hopeless)
+    }
+
+    /// The outcome of a crew's job has come, which ran for so long. `None` where nobody waits for it: the job was cancelled, its time was
+    /// over, or the crew does not have it.
+    pub(crate) fn done(&mut self, crew: CrewId, key: JobKey, ran: Duration) -> Option<J> {
         let (at, slot) = self.release(crew, key)?;
+        self.queue.charge(slot, ran);
+        self.queue.learn(slot, ran, Duration::MAX);
         self.done += 1;
         self.crews[at].last_done = self.done;
         self.queue.finish(slot).job
@@ -253,10 +270,8 @@ impl<J: Job> Crews<J> {
     /// of another crew if one has any.
     pub(crate) fn returned(&mut self, crew: CrewId, key: JobKey) {
         let Some((_, slot)) = self.release(crew, key) else { return };
-        let Held { offered, job, .. } = self.held_mut(slot);
-        let queued = Queued { offered: *offered, returned_by: Some(crew) };
-        match job.take() {
-            Some(job) => self.queue.put_back(slot, job, queued),
+        match self.held_mut(slot).job.take() {
+            Some(job) => self.queue.put_back(slot, job, Queued { returned_by: Some(crew) }),
             None => _ = self.queue.finish(slot),
         }
     }
@@ -276,7 +291,7 @@ impl<J: Job> Crews<J> {
     /// When [`tick`](Self::tick) has something to do next.
     pub(crate) fn next_event(&mut self) -> Option<Instant> {
         let unattended = self.next_unattended().map(|(due, _)| due);
-        self.queue.next_expiry().into_iter().chain(unattended).min()
+        self.queue.next_event().into_iter().chain(unattended).min()
     }
 
     /// Takes one job whose time is over at `now`; call it until it gives `None`.
@@ -287,6 +302,9 @@ impl<J: Job> Crews<J> {
                 Cancelled::Waiting(job) => Overdue::Waiting(job),
                 Cancelled::Running(crew, job) => Overdue::Running(crew, key, job),
             });
+        }
+        if let Some(job) = self.queue.take_out_shed(now) {
+            return Some(Overdue::Shed(job));
         }
         let (_, slot) = self.next_unattended().filter(|(due, _)| *due <= now)?;
         self.queue.take_out(slot).map(Overdue::Unattended)
@@ -304,8 +322,8 @@ impl<J: Job> Crews<J> {
         if self.crews.iter().any(|crew| !crew.withdrawn) {
             return None;
         }
-        let since = |queued: &Queued| self.left.map_or(queued.offered, |left| left.max(queued.offered));
-        let firsts = self.queue.firsts().map(|(slot, queued)| (since(queued) + wait, slot));
+        let since = |offered: Instant| self.left.map_or(offered, |left| left.max(offered));
+        let firsts = self.queue.firsts().map(|slot| (since(self.queue.offered(slot)) + wait, slot));
         firsts.min_by_key(|(due, _)| *due)
     }
 

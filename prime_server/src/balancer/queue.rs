@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::classes::{Classes, Order};
-use crate::Priority;
+use super::classes::Order;
+use super::costs::Costs;
+use super::lanes::{LaneId, Lanes};
 use crate::deadlines::Deadlines;
 use crate::ids::RequestId;
+use crate::labels::Labels;
 
 /// What a balancer needs to know of a job.
 pub(crate) trait Job {
@@ -24,7 +26,18 @@ pub(crate) trait Job {
     /// The job is a part of a request. It is always taken too, and does not count among those that wait, since no more are sent
     /// at a time than there are workers.
     fn is_part(&self) -> bool;
-    fn priority(&self) -> Priority;
+    fn labels(&self) -> Labels;
+    /// When nobody waits for it any more.
+    fn deadline(&self) -> Instant;
+}
+
+/// Why a job is not queued. It comes back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused<J> {
+    /// As many wait as may.
+    Full(J),
+    /// It takes longer than the time that it has left.
+    Hopeless(J),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +48,10 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     /// The longest that a job may wait while no worker at all is there. Workers of the same process always are.
     pub(crate) wait: Option<Duration>,
+    /// How long jobs may wait, in a queue that stands, before the oldest are given up.
+    pub(crate) max_delay: Option<Duration>,
+    /// A job is refused that takes longer than the time that it has left.
+    pub(crate) refuse_hopeless: bool,
     /// How priorities are taken.
     pub(crate) order: Order,
     /// A job whose worker was lost may be tried again.
@@ -67,9 +84,8 @@ pub(super) struct Queue<J, W, T> {
     options: Options,
     entries: Slab<Entry<J, W, T>>,
     serial: u64,
-    /// By priority.
-    lanes: [Lane; Priority::LEVELS],
-    classes: Classes,
+    lanes: Lanes,
+    costs: Costs,
     waiting: usize,
     /// How many of the waiting jobs are parts.
     parts: usize,
@@ -78,19 +94,12 @@ pub(super) struct Queue<J, W, T> {
     expiries: Deadlines<JobKey>,
 }
 
-/// A list linked through the entries, so that a cancelled job leaves from the middle in O(1).
-#[derive(Clone, Copy, Debug, Default)]
-struct Lane {
-    first: Option<usize>,
-    last: Option<usize>,
-}
-
 #[derive(Debug)]
 struct Entry<J, W, T> {
     serial: u64,
     id: RequestId,
-    /// The number of its priority.
-    level: u8,
+    lane: LaneId,
+    offered: Instant,
     expires: bool,
     /// It was taken, and nobody waits for it any more.
     abandoned: bool,
@@ -99,7 +108,7 @@ struct Entry<J, W, T> {
 
 #[derive(Debug)]
 enum State<J, W, T> {
-    /// In its lane.
+    /// In its lane, a list that is linked through the entries, so that a cancelled job leaves from the middle in O(1).
     Waiting {
         job: J,
         note: W,
@@ -115,8 +124,8 @@ impl<J: Job, W, T> Queue<J, W, T> {
             options,
             entries: Slab::new(),
             serial: 0,
-            lanes: [Lane::default(); Priority::LEVELS],
-            classes: Classes::default(),
+            lanes: Lanes::default(),
+            costs: Costs::default(),
             waiting: 0,
             parts: 0,
             abandoned: 0,
@@ -128,19 +137,15 @@ impl<J: Job, W, T> Queue<J, W, T> {
         &self.options
     }
 
-    /// Jobs that wait without a timeout get the one that there is now, from the moment that `since` gives of each. Timeouts that jobs
-    /// have stay as they are.
-    pub(super) fn set_options(&mut self, options: Options, since: impl Fn(&W) -> Instant) {
+    /// Jobs that wait without a timeout get the one that there is now, from the moment that they came. Timeouts that jobs have stay as they
+    /// are.
+    pub(super) fn set_options(&mut self, options: Options) {
         self.options = options;
         let Some(timeout) = options.timeout else { return };
-        let all = (0..self.entries.capacity()).filter(|slot| self.entries.contains(*slot));
-        let waiting = all.filter_map(|slot| self.waiting_note(slot));
-        let waiting: Vec<(usize, Instant)> = waiting.map(|(slot, note)| (slot, since(note) + timeout)).collect();
-        for (slot, due) in waiting {
-            let entry = &mut self.entries[slot];
-            if !entry.expires {
+        for (slot, entry) in &mut self.entries {
+            if !entry.expires && matches!(entry.state, State::Waiting { .. }) {
                 entry.expires = true;
-                self.expiries.insert(due, JobKey { serial: entry.serial, slot: slot as u32 });
+                self.expiries.insert(entry.offered + timeout, JobKey { serial: entry.serial, slot: slot as u32 });
             }
         }
     }
@@ -158,25 +163,75 @@ impl<J: Job, W, T> Queue<J, W, T> {
         self.entries.len() - self.waiting
     }
 
-    /// Queues a job last, or hands it back if the queue is full. As many as will be taken `at_once` do not count as waiting.
-    pub(super) fn offer(&mut self, job: J, note: W, at_once: usize, now: Instant) -> Result<JobKey, J> {
+    /// Queues a job last, or hands it back. As many as will be taken `at_once` do not count as waiting.
+    pub(super) fn offer(&mut self, job: J, note: W, at_once: usize, now: Instant) -> Result<JobKey, Refused<J>> {
         let room = self.options.queue.saturating_add(at_once.saturating_sub(self.parts));
         if self.waiting - self.parts >= room && !job.returns() && !job.is_part() {
-            return Err(job);
+            return Err(Refused::Full(job));
+        }
+        if self.is_hopeless(&job, now) {
+            return Err(Refused::Hopeless(job));
         }
         let key = self.insert(job, note, now);
         self.link_last(key.slot as usize);
+        self.look(key.slot as usize, now);
         Ok(key)
     }
 
-    /// The slot of the one that is to be taken next.
-    pub(super) fn first(&self) -> Option<usize> {
-        self.lanes[self.classes.next(self.options.order)?].first
+    /// Whether a job takes longer than it has left, and is to be refused for that.
+    fn is_hopeless(&mut self, job: &J, now: Instant) -> bool {
+        self.options.refuse_hopeless && self.costs.is_hopeless(job.labels().kind, now, job.deadline())
     }
 
-    /// The slots and notes of the first of each lane.
-    pub(super) fn firsts(&self) -> impl Iterator<Item = (usize, &W)> {
-        self.lanes.iter().filter_map(|lane| self.waiting_note(lane.first?))
+    /// The slot of the one that is to be taken next.
+    pub(super) fn first(&self, now: Instant) -> Option<usize> {
+        self.lanes.next(self.options.order, &self.costs, |slot| self.entries[slot].offered, now)
+    }
+
+    /// The job that is to be taken next, where that is hopeless by now.
+    pub(super) fn take_out_hopeless(&mut self, now: Instant) -> Option<J> {
+        if !self.options.refuse_hopeless {
+            return None;
+        }
+        let slot = self.first(now)?;
+        let State::Waiting { job, .. } = &self.entries[slot].state else { return None };
+        let is_late = self.costs.is_hopeless(job.labels().kind, now, job.deadline());
+        is_late.then(|| self.take_out(slot)).flatten()
+    }
+
+    /// The slots of the first of each lane.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = usize> {
+        self.lanes.firsts()
+    }
+
+    /// When a job was offered first.
+    pub(super) fn offered(&self, slot: usize) -> Instant {
+        self.entries[slot].offered
+    }
+
+    /// A job of a queue that is overloaded, which has waited for too long.
+    pub(super) fn take_out_shed(&mut self, now: Instant) -> Option<J> {
+        let (due, slot) = self.next_shed()?;
+        (due <= now).then(|| self.take_out(slot)).flatten()
+    }
+
+    /// The next job that will have waited for too long, and when.
+    fn next_shed(&self) -> Option<(Instant, usize)> {
+        let target = self.options.max_delay?;
+        self.lanes.overloaded().map(|slot| (self.entries[slot].offered + target, slot)).min()
+    }
+
+    /// Whether jobs are given up that have waited for too long.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.lanes.overloaded().next().is_some()
+    }
+
+    /// A job has come or gone: looks whether those that it waited with have waited for too long.
+    fn look(&mut self, slot: usize, now: Instant) {
+        let Self { options, lanes, entries, .. } = self;
+        if let Some(target) = options.max_delay {
+            lanes.look(entries[slot].lane, target, |slot| entries[slot].offered, now);
+        }
     }
 
     /// The slot and note of one that waits.
@@ -189,17 +244,29 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     /// A job that was taken has had a slot for so long.
     pub(super) fn charge(&mut self, slot: usize, time: Duration) {
-        self.classes.charge(self.level(slot), time);
+        self.lanes.charge(self.entries[slot].lane, time);
     }
 
-    fn level(&self, slot: usize) -> usize {
-        self.entries[slot].level.into()
+    /// A job that was taken has run for so long, where others may for that long before they make room.
+    pub(super) fn learn(&mut self, slot: usize, ran: Duration, quantum: Duration) {
+        self.costs.learn(self.entries[slot].lane.kind(), ran, quantum);
+    }
+
+    /// Whether a job is of a kind of which nearly all outrun the quantum.
+    pub(super) fn is_long(&self, slot: usize) -> bool {
+        self.costs.is_long(self.entries[slot].lane.kind())
+    }
+
+    /// Whether a job waits of a kind of which that is not so.
+    pub(super) fn short_waits(&self) -> bool {
+        self.lanes.kinds() & !self.costs.long() != 0
     }
 
     /// Takes a waiting job. Its place is kept, with a note, until it is [finished](Self::finish).
-    pub(super) fn take(&mut self, slot: usize, note: T) -> J {
+    pub(super) fn take(&mut self, slot: usize, note: T, now: Instant) -> J {
         self.unlink(slot);
-        self.classes.take(self.level(slot));
+        self.lanes.took(self.entries[slot].lane, now);
+        self.look(slot, now);
         match std::mem::replace(&mut self.entries[slot].state, State::Taken(note)) {
             State::Waiting { job, .. } => job,
             State::Taken(_) => unreachable!("what was unlinked has waited"),
@@ -258,13 +325,17 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     /// Takes all waiting jobs out.
     pub(super) fn clear(&mut self) -> Vec<J> {
-        std::iter::from_fn(|| self.take_out(self.first()?)).collect()
+        let oldest = |queue: &Self| {
+            queue.firsts().min_by_key(|slot| (queue.entries[*slot].offered, queue.entries[*slot].serial))
+        };
+        std::iter::from_fn(|| self.take_out(oldest(self)?)).collect()
     }
 
-    /// When the next timeout passes.
-    pub(super) fn next_expiry(&mut self) -> Option<Instant> {
+    /// When the next timeout passes, or the next job will have waited for too long.
+    pub(super) fn next_event(&mut self) -> Option<Instant> {
         let entries = &self.entries;
-        self.expiries.next(|key| is_live(entries, key))
+        let expiry = self.expiries.next(|key| is_live(entries, key));
+        expiry.into_iter().chain(self.next_shed().map(|(due, _)| due)).min()
     }
 
     /// The slot of a job, waiting or taken, whose timeout has passed at `now`. Each is given once.
@@ -327,7 +398,8 @@ impl<J: Job, W, T> Queue<J, W, T> {
         let slot = self.entries.insert(Entry {
             serial: self.serial,
             id: job.id(),
-            level: job.priority().number(),
+            lane: self.lanes.choose(job.labels()),
+            offered: now,
             expires: expires.is_some(),
             abandoned: false,
             state: State::Waiting { job, note, before: None, after: None },
@@ -354,54 +426,48 @@ impl<J: Job, W, T> Queue<J, W, T> {
     }
 
     fn link_last(&mut self, slot: usize) {
-        let level = self.level(slot);
-        let last = self.lanes[level].last.replace(slot);
+        let lane = self.lanes.lane(self.entries[slot].lane);
+        let last = lane.last.replace(slot);
+        lane.first.get_or_insert(slot);
         *self.before_mut(slot) = last;
-        match last {
-            Some(before) => *self.after_mut(before) = Some(slot),
-            None => self.begin_lane(level, slot),
+        if let Some(before) = last {
+            *self.after_mut(before) = Some(slot);
         }
         self.count(slot);
     }
 
     fn link_first(&mut self, slot: usize) {
-        let level = self.level(slot);
-        let first = self.lanes[level].first.replace(slot);
+        let lane = self.lanes.lane(self.entries[slot].lane);
+        let first = lane.first.replace(slot);
+        lane.last.get_or_insert(slot);
         *self.after_mut(slot) = first;
-        match first {
-            Some(after) => *self.before_mut(after) = Some(slot),
-            None => self.begin_lane(level, slot),
+        if let Some(after) = first {
+            *self.before_mut(after) = Some(slot);
         }
         self.count(slot);
     }
 
-    fn begin_lane(&mut self, level: usize, slot: usize) {
-        self.lanes[level] = Lane { first: Some(slot), last: Some(slot) };
-        self.classes.wait(level);
-    }
-
     fn count(&mut self, slot: usize) {
+        self.lanes.entered(self.entries[slot].lane);
         self.waiting += 1;
         self.parts += usize::from(self.waiting_at(slot).is_some_and(Job::is_part));
     }
 
     fn unlink(&mut self, slot: usize) {
-        let level = self.level(slot);
+        let id = self.entries[slot].lane;
         let State::Waiting { job, before, after, .. } = &self.entries[slot].state else {
             unreachable!("only waiting entries are unlinked")
         };
         let (is_part, before, after) = (job.is_part(), *before, *after);
         match before {
             Some(before) => *self.after_mut(before) = after,
-            None => self.lanes[level].first = after,
+            None => self.lanes.lane(id).first = after,
         }
         match after {
             Some(after) => *self.before_mut(after) = before,
-            None => self.lanes[level].last = before,
+            None => self.lanes.lane(id).last = before,
         }
-        if self.lanes[level].first.is_none() {
-            self.classes.none_waits(level);
-        }
+        self.lanes.left(id);
         self.waiting -= 1;
         self.parts -= usize::from(is_part);
     }

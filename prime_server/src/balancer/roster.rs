@@ -151,6 +151,14 @@ impl Roster {
         run
     }
 
+    /// What a worker runs with a slot.
+    pub(super) fn run(&self, worker: WorkerId) -> Option<Run> {
+        match self.workers.get(worker.0) {
+            Some(Worker::Busy(run)) => Some(*run),
+            _ => None,
+        }
+    }
+
     /// Those that run a job with a slot.
     pub(super) fn busy(&self) -> impl Iterator<Item = (WorkerId, Run)> {
         self.all().filter_map(|(worker, state)| match state {

@@ -1,8 +1,11 @@
 //! The job of the balancers' tests.
 
+use std::time::Instant;
+
 use super::Job;
-use crate::Priority;
+use crate::context::FOREVER;
 use crate::ids::RequestId;
+use crate::labels::Labels;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TestJob {
@@ -10,7 +13,8 @@ pub(super) struct TestJob {
     pub(super) attempt: u32,
     pub(super) returns: bool,
     pub(super) is_part: bool,
-    pub(super) priority: Priority,
+    pub(super) labels: Labels,
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Job for TestJob {
@@ -29,11 +33,14 @@ impl Job for TestJob {
     fn is_part(&self) -> bool {
         self.is_part
     }
-    fn priority(&self) -> Priority {
-        self.priority
+    fn labels(&self) -> Labels {
+        self.labels
+    }
+    fn deadline(&self) -> Instant {
+        self.deadline.unwrap_or_else(|| Instant::now() + FOREVER)
     }
 }
 
 pub(super) fn job(id: u32) -> TestJob {
-    TestJob { id, attempt: 1, returns: false, is_part: false, priority: Priority::DEFAULT }
+    TestJob { id, attempt: 1, returns: false, is_part: false, labels: Labels::default(), deadline: None }
 }

@@ -1,5 +1,7 @@
 //! What the balancer promises, event by event and then for any sequence of events.
 
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -8,13 +10,22 @@ use proptest::prelude::*;
 use super::test_job::{TestJob, job};
 use super::*;
 use crate::Priority;
+use crate::labels::Labels;
 
 fn id(id: u32) -> RequestId {
     RequestId { key: id, generation: 0 }
 }
 
-const OPTIONS: Options =
-    Options { queue: 2, timeout: None, wait: None, idempotent: false, attempts: 3, order: Order::Weighted };
+const OPTIONS: Options = Options {
+    queue: 2,
+    timeout: None,
+    wait: None,
+    max_delay: None,
+    refuse_hopeless: false,
+    idempotent: false,
+    attempts: 3,
+    order: Order::Weighted,
+};
 const RAN: Duration = Duration::from_micros(10);
 const HOUR: Duration = Duration::from_secs(3600);
 const A: WorkerId = WorkerId(0);
@@ -38,16 +49,16 @@ fn a_full_queue_hands_the_job_back() {
     let (mut balancer, now) = balancer(OPTIONS);
     balancer.offer(job(1), now).unwrap();
     balancer.offer(job(2), now).unwrap();
-    assert_eq!(balancer.offer(job(3), now), Err(job(3)));
+    assert_eq!(balancer.offer(job(3), now), Err(Refused::Full(job(3))));
 }
 
 #[test]
 fn what_an_idle_worker_will_take_does_not_count_as_waiting() {
     let (mut balancer, now) = balancer(Options { queue: 0, ..OPTIONS });
-    assert_eq!(balancer.offer(job(1), now), Err(job(1)));
+    assert_eq!(balancer.offer(job(1), now), Err(Refused::Full(job(1))));
     assert_eq!(balancer.take(A, now), None);
     balancer.offer(job(1), now).unwrap();
-    assert_eq!(balancer.offer(job(2), now), Err(job(2)));
+    assert_eq!(balancer.offer(job(2), now), Err(Refused::Full(job(2))));
 }
 
 #[test]
@@ -57,7 +68,7 @@ fn what_a_summoned_worker_will_take_does_not_count_as_waiting() {
     balancer.offer(job(1), now).unwrap();
     assert_eq!(balancer.summon(), Some(A));
     balancer.offer(job(2), now).unwrap();
-    assert_eq!(balancer.offer(job(3), now), Err(job(3)));
+    assert_eq!(balancer.offer(job(3), now), Err(Refused::Full(job(3))));
 }
 
 #[test]
@@ -135,10 +146,10 @@ fn parts_are_always_taken_and_take_no_place_from_others() {
     }
     balancer.offer(job(2), now).unwrap();
     balancer.offer(job(3), now).unwrap();
-    assert_eq!(balancer.offer(job(4), now), Err(job(4)));
+    assert_eq!(balancer.offer(job(4), now), Err(Refused::Full(job(4))));
     assert_eq!(balancer.cancel_all(id(1)).len(), 5);
     assert_eq!(balancer.waiting(), 2);
-    assert_eq!(balancer.offer(job(4), now), Err(job(4)));
+    assert_eq!(balancer.offer(job(4), now), Err(Refused::Full(job(4))));
 }
 
 /// A balancer with one slot, of which A runs a job, another that waits, and a spare B.
@@ -302,7 +313,7 @@ proptest! {
     #[test]
     fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), timed: bool, strict: bool) {
         let timeout = timed.then_some(Duration::from_millis(500));
-        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, idempotent: false, attempts: 3, order: if strict { Order::Strict } else { Order::Weighted } }, SLOTS);
+        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, max_delay: None, refuse_hopeless: false, idempotent: false, attempts: 3, order: if strict { Order::Strict } else { Order::Weighted } }, SLOTS);
         let mut model = Model::default();
         let mut parked: BTreeSet<usize> = BTreeSet::new();
         let mut now = Instant::now();
@@ -313,7 +324,8 @@ proptest! {
                 Event::Offer { returns, is_part, urgent } => {
                     offered += 1;
                     let priority = if urgent { Priority::INTERACTIVE } else { Priority::BATCH };
-                    let job = TestJob { id: offered, attempt: 1, returns, is_part, priority };
+                    let labels = Labels { priority, ..Labels::default() };
+                    let job = TestJob { returns, is_part, labels, ..job(offered) };
                     if urgent {
                         model.urgent.insert(offered);
                     }
@@ -325,7 +337,8 @@ proptest! {
                             model.waiting.push_back(offered);
                             model.places.insert(offered, entry);
                         }
-                        Err(job) => {
+                        Err(Refused::Hopeless(job)) => prop_assert!(false, "{job:?} has time"),
+                        Err(Refused::Full(job)) => {
                             prop_assert!(!returns && !is_part && model.waiting.len() - model.waiting_parts() >= 5);
                             model.end(job.id);
                         }
@@ -400,6 +413,7 @@ proptest! {
                                 model.unqueue(job.id);
                                 model.end(job.id);
                             }
+                            Expired::Shed(job) => prop_assert!(false, "{job:?} may wait"),
                             Expired::Running(id) => prop_assert!(model.running.values().any(|job| *job == id.key)),
                         }
                     }

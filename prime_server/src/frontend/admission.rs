@@ -10,7 +10,8 @@ use slab::Slab;
 use crate::context::Ticket;
 use crate::deadlines::Deadlines;
 use crate::ids::RequestId;
-use crate::{Priority, Request, Response};
+use crate::labels::Labels;
+use crate::{Request, Response};
 
 /// Who waits for an answer.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Admission {
         &mut self,
         origin: Origin,
         request: &Request,
-        priority: Priority,
+        labels: Labels,
         deadline: Instant,
     ) -> Result<Arc<Ticket>, Origin> {
         if self.in_flight.len() >= self.permits {
@@ -82,7 +83,7 @@ impl Admission {
         self.generation = self.generation.wrapping_add(1);
         let vacant = self.in_flight.vacant_entry();
         let id = RequestId { key: vacant.key() as u32, generation: self.generation };
-        let ticket = Ticket::named(id, id, request.shared_head(), priority, deadline);
+        let ticket = Ticket::named(id, id, request.shared_head(), labels, deadline);
         let held = request.held();
         if let Origin::Client { token, .. } = origin {
             self.of_clients.insert(token, id);
@@ -164,7 +165,7 @@ mod tests {
     fn admit(admission: &mut Admission, body: usize, now: Instant) -> Option<RequestId> {
         let request = Request::post("/", vec![0; body]);
         let origin = Origin::Session { key: 0, seq: 0 };
-        admission.admit(origin, &request, Priority::DEFAULT, now + LIMIT).ok().map(|ticket| ticket.id)
+        admission.admit(origin, &request, Labels::default(), now + LIMIT).ok().map(|ticket| ticket.id)
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::{IntoResponse, Response, StartError};
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) enum Way {
-    /// To a stage, with the path's parameters, percent-decoded.
-    Stage(StageId, Vec<(String, String)>),
+    /// To a stage, by the route of that number, with the path's parameters, percent-decoded.
+    Stage(StageId, usize, Vec<(String, String)>),
     /// To the front end's health check.
     Health,
     /// To the front end's metrics.
@@ -27,7 +27,7 @@ pub(crate) enum Way {
 
 #[derive(Clone, Copy, Debug)]
 enum Target {
-    Stage(StageId),
+    Stage(StageId, usize),
     Health,
     Metrics,
 }
@@ -66,7 +66,10 @@ impl Door {
     ) -> Result<Self, StartError> {
         let own = [(health, Target::Health), (metrics, Target::Metrics)];
         let own = own.into_iter().filter_map(|(path, target)| Some((Method::GET, path?.to_owned(), target)));
-        let stages = routes.iter().map(|route| (route.method.clone(), route.pattern.clone(), Target::Stage(route.to)));
+        let stages = routes
+            .iter()
+            .enumerate()
+            .map(|(number, route)| (route.method.clone(), route.pattern.clone(), Target::Stage(route.to, number)));
         let mut patterns: Vec<(String, Vec<(Method, Target)>)> = Vec::new();
         for (method, pattern, target) in own.chain(stages) {
             let known = patterns.iter().position(|(known, _)| *known == pattern);
@@ -119,7 +122,7 @@ impl Door {
             Ok(found) => found,
             Err(MatchError::NotFound) => {
                 return match self.otherwise {
-                    Some(stage) => Way::Stage(stage, Vec::new()),
+                    Some(stage) => Way::Stage(stage, 0, Vec::new()),
                     None => Way::Refused((StatusCode::NOT_FOUND, "nothing is at this path\n").into_response()),
                 };
             }
@@ -130,13 +133,13 @@ impl Door {
         let target =
             target(head.method()).or_else(|| (*head.method() == Method::HEAD).then(|| target(&Method::GET))?);
         match target {
-            Some(Target::Stage(stage)) => {
+            Some(Target::Stage(stage, number)) => {
                 let decoded = found.params.iter().map(|(name, value)| {
                     let value = percent_encoding::percent_decode_str(value).decode_utf8()?;
                     Ok((name.to_owned(), value.into_owned()))
                 });
                 match decoded.collect::<Result<_, Utf8Error>>() {
-                    Ok(params) => Way::Stage(stage, params),
+                    Ok(params) => Way::Stage(stage, number, params),
                     Err(_) => Way::Refused((StatusCode::BAD_REQUEST, "the path is not UTF-8\n").into_response()),
                 }
             }

@@ -1,5 +1,6 @@
 //! The seam between the front end and the sockets: sessions, limits and timers know nothing of what is behind it.
 
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ pub(crate) struct Peer(pub(crate) u32);
 pub(crate) enum Event<'a> {
     /// Bytes arrived.
     Bytes(Peer, &'a [u8]),
-    /// The peer connected, or if it was connected, it is gone.
-    Toggled(Peer),
+    /// The peer connected, from that address if it is known, or if it was connected, it is gone.
+    Toggled(Peer, Option<IpAddr>),
 }
 
 /// What became of bytes to send.
@@ -200,7 +201,8 @@ impl Listener for StreamListener {
         let peer = Peer(u32::from_be_bytes(id));
         if self.bytes.is_empty() {
             self.loans.forget(peer);
-            return Some(Event::Toggled(peer));
+            let address = self.bytes.gets("Peer-Address").and_then(|address| address.parse().ok());
+            return Some(Event::Toggled(peer, address));
         }
         Some(Event::Bytes(peer, &self.bytes))
     }

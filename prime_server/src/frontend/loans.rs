@@ -159,7 +159,7 @@ mod tests {
         let stream = TcpStream::connect(address).unwrap();
         let connected = Instant::now();
         loop {
-            if let Some(Event::Toggled(peer)) = listener.next() {
+            if let Some(Event::Toggled(peer, _)) = listener.next() {
                 return (stream, peer);
             }
             assert!(connected.elapsed() < Duration::from_secs(30), "the connection is not seen");

@@ -9,6 +9,7 @@ mod cors;
 mod crowd;
 mod door;
 mod flush;
+mod labelling;
 mod listener;
 mod loans;
 mod phases;
@@ -18,7 +19,7 @@ mod streams;
 mod timeouts;
 mod timers;
 
-use std::fmt;
+use std::net::IpAddr;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -32,23 +33,24 @@ pub use self::cors::Cors;
 pub(crate) use self::cors::CrossOrigin;
 use self::crowd::Crowd;
 pub(crate) use self::door::{Door, Route, Way};
-use self::listener::Event;
+pub(crate) use self::labelling::Labelling;
+use self::listener::{Event, Peer};
 pub(crate) use self::listener::{Listener, StreamListener};
 use self::loans::Lent;
 use self::phases::Phase;
 use self::requests::HELD;
 use self::sessions::Sessions;
-use crate::answers::{SHUTTING_DOWN, failed, unavailable};
+use crate::answers::{SHUTTING_DOWN, failed, hopeless, unavailable};
 use crate::context::Reason;
 use crate::head::Head;
 use crate::http1::{Arrival, Limits};
 use crate::ids::StageId;
 use crate::loopback::{Inbox, Note};
 use crate::metrics::Metrics;
-use crate::panics::{caught, log};
+use crate::panics::log;
 use crate::response::Reply;
 use crate::transport::{Envelope, Rejected, Transport};
-use crate::{IntoResponse, Priority, Request, Response};
+use crate::{IntoResponse, Request, Response};
 
 /// What the builder decides about the front end.
 #[derive(Clone, Debug)]
@@ -57,7 +59,7 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     /// By which a client may shorten that.
     pub(crate) deadline_header: Option<HeaderName>,
-    pub(crate) priority: Option<PriorityOf>,
+    pub(crate) labelling: Labelling,
     pub(crate) drain_limit: Duration,
     pub(crate) limits: Limits,
     pub(crate) cors: Option<CrossOrigin>,
@@ -71,7 +73,7 @@ impl Default for Settings {
             max_in_flight: 4096,
             deadline: Duration::from_secs(30),
             deadline_header: None,
-            priority: None,
+            labelling: Labelling::default(),
             drain_limit: Duration::from_secs(30),
             limits: Limits::default(),
             cors: None,
@@ -80,26 +82,7 @@ impl Default for Settings {
     }
 }
 
-/// A user's function that says how urgent a request is.
-#[derive(Clone)]
-pub(crate) struct PriorityOf(pub(crate) Arc<dyn Fn(&Head) -> Priority + Send + Sync>);
-
-impl fmt::Debug for PriorityOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PriorityOf")
-    }
-}
-
 impl Settings {
-    /// How urgent a request is.
-    pub(crate) fn priority_of(&self, head: &Head) -> Priority {
-        let Some(PriorityOf(of)) = &self.priority else { return Priority::DEFAULT };
-        caught(|| of(head)).unwrap_or_else(|panic| {
-            log(|| tracing::error!(panic, "the function panicked that says how urgent a request is"));
-            Priority::DEFAULT
-        })
-    }
-
     /// The time that a request has, or what is wrong with what it says of that.
     pub(crate) fn time_of(&self, head: &Head) -> ControlFlow<Response, Duration> {
         let Some(name) = &self.deadline_header else { return Continue(self.deadline) };
@@ -213,12 +196,12 @@ impl FrontEnd {
                         self.bytes(key, bytes, now);
                     }
                 }
-                Event::Toggled(peer) => match self.sessions.key(peer) {
+                Event::Toggled(peer, address) => match self.sessions.key(peer) {
                     Some(key) => self.end_session(key, Reason::Disconnected),
                     None if self.sessions.doomed.remove(peer) => {}
                     None => {
                         let closing = listener.closing();
-                        self.connected(peer, closing, now);
+                        self.connected((peer, address), closing, now);
                     }
                 },
             }
@@ -228,10 +211,10 @@ impl FrontEnd {
     }
 
     /// A client has come, beside those that are there and those that are about to go.
-    fn connected(&mut self, peer: listener::Peer, closing: usize, now: Instant) {
+    fn connected(&mut self, (peer, address): (Peer, Option<IpAddr>), closing: usize, now: Instant) {
         let others = self.sessions.len() + closing;
         let limit = self.settings.limits.connections;
-        let key = self.sessions.open(peer, now);
+        let key = self.sessions.open(peer, address, now);
         self.metrics.connections.inc();
         self.crowd.came();
         if others >= limit + REFUSALS {
@@ -285,7 +268,9 @@ impl FrontEnd {
                 self.sessions.recount(key);
             }
             let mut arrivals = std::mem::take(&mut self.arrivals);
-            for Arrival { seq, head, body } in arrivals.drain(..) {
+            let client = self.sessions.get_mut(key).and_then(|session| session.address);
+            for Arrival { seq, mut head, body } in arrivals.drain(..) {
+                head.set_client(client);
                 let request = Request::new(Arc::new(head), body, Vec::new());
                 self.accept(request, Origin::Session { key, seq }, now);
             }
@@ -308,6 +293,7 @@ impl FrontEnd {
             for rejected in refused {
                 let (id, reason, answer) = match rejected {
                     Rejected::Full(job) => (job.context.ticket.id, "queue_full", unavailable("the queue is full\n")),
+                    Rejected::Hopeless(job) => (job.context.ticket.id, "hopeless", hopeless()),
                     Rejected::Gone(job) => (job.context.ticket.id, "draining", unavailable(SHUTTING_DOWN)),
                     Rejected::Message(context, error) => {
                         log(|| tracing::error!(%error, "a request could not be written"));

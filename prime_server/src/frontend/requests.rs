@@ -20,7 +20,7 @@ use crate::{IntoResponse, Request, Response};
 impl FrontEnd {
     /// Admits a request and lets it wait for [`hand_over`](Self::hand_over), or answers it here.
     pub(super) fn accept(&mut self, mut request: Request, origin: Origin, now: Instant) {
-        let (stage, time) = match self.enter(&mut request, &origin) {
+        let (stage, route, time) = match self.enter(&mut request, &origin) {
             Continue(entered) => entered,
             Break(mut response) => {
                 self.mark(request.head(), &mut response);
@@ -31,8 +31,8 @@ impl FrontEnd {
             Origin::Session { key, .. } => Some(key),
             Origin::Client { .. } => None,
         };
-        let priority = self.settings.priority_of(request.head());
-        match self.admission.admit(origin, &request, priority, now + time) {
+        let labels = self.settings.labelling.of(request.head(), route);
+        match self.admission.admit(origin, &request, labels, now + time) {
             Ok(ticket) => {
                 if let Some(session) = client.and_then(|key| self.sessions.get_mut(key)) {
                     session.requests.push(ticket.id);
@@ -49,17 +49,17 @@ impl FrontEnd {
         }
     }
 
-    /// Where a request goes and how long it may take, if it is not answered here.
-    fn enter(&mut self, request: &mut Request, origin: &Origin) -> ControlFlow<Response, (StageId, Duration)> {
+    /// Where a request goes, by which route, and how long it may take, if it is not answered here.
+    fn enter(&mut self, request: &mut Request, origin: &Origin) -> ControlFlow<Response, (StageId, usize, Duration)> {
         if let Some(cors) = &self.settings.cors
             && let Some(response) = cors.preflight(request.head(), self.door.allowed(request.head().path()))
         {
             return Break(response);
         }
-        let stage = match self.door.way(request.head()) {
-            Way::Stage(stage, params) => {
+        let (stage, route) = match self.door.way(request.head()) {
+            Way::Stage(stage, route, params) => {
                 request.set_params(params);
-                stage
+                (stage, route)
             }
             Way::Health => return Break(self.health()),
             Way::Metrics => return Break(self.metrics_page()),
@@ -81,7 +81,7 @@ impl FrontEnd {
             return Break(unavailable(HELD));
         }
         match self.settings.time_of(request.head()) {
-            Continue(time) => Continue((stage, time)),
+            Continue(time) => Continue((stage, route, time)),
             Break(response) => {
                 self.metrics.refused("deadline");
                 Break(response)

@@ -1,6 +1,7 @@
 //! Sessions: one for each open connection, each with its protocol state and the requests that it waits for.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use crate::ids::RequestId;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) peer: Peer,
+    /// The client's.
+    pub(super) address: Option<IpAddr>,
     pub(super) connection: Connection,
     /// Its requests in flight.
     pub(super) requests: Vec<RequestId>,
@@ -83,9 +86,10 @@ impl Sessions {
         }
     }
 
-    pub(super) fn open(&mut self, peer: Peer, now: Instant) -> usize {
+    pub(super) fn open(&mut self, peer: Peer, address: Option<IpAddr>, now: Instant) -> usize {
         let session = Session {
             peer,
+            address,
             connection: Connection::new(),
             requests: Vec::new(),
             streams: Vec::new(),

@@ -79,7 +79,7 @@ impl Listener for Scripted {
     fn next(&mut self) -> Option<Event<'_>> {
         let (peer, bytes) = self.network().events.pop_front()?;
         self.current = bytes;
-        Some(if self.current.is_empty() { Event::Toggled(peer) } else { Event::Bytes(peer, &self.current) })
+        Some(if self.current.is_empty() { Event::Toggled(peer, None) } else { Event::Bytes(peer, &self.current) })
     }
 
     fn send(&mut self, peer: Peer, piece: Piece<'_>) -> Sent {
@@ -129,7 +129,7 @@ impl Scene {
             max_in_flight: 100,
             deadline: Duration::from_secs(30),
             deadline_header: None,
-            priority: None,
+            labelling: Labelling::default(),
             drain_limit: Duration::from_secs(30),
             limits,
             cors: None,
@@ -137,8 +137,16 @@ impl Scene {
         };
         let (loopback, inbox) = mailbox().unwrap();
         let metrics = Arc::new(Metrics::new("test"));
-        let options =
-            Options { queue: 100, timeout: None, wait: None, idempotent: false, attempts: 3, order: Order::Weighted };
+        let options = Options {
+            queue: 100,
+            timeout: None,
+            wait: None,
+            max_delay: None,
+            refuse_hopeless: false,
+            idempotent: false,
+            attempts: 3,
+            order: Order::Weighted,
+        };
         let stage = Pool::of_test(STAGE, metrics.stage("stage", crate::metrics::Share::Whole), options, 1);
         let transport = Arc::new(Local::new(vec![stage], loopback.clone()));
         let network = Arc::new(Mutex::new(Network::default()));

@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::phases::Phase;
 use super::timeouts::Expects;
 use super::{FrontEnd, crowd};
-use crate::answers::timed_out;
+use crate::answers::{overloaded, timed_out};
 use crate::balancer::Expired;
 use crate::context::Reason;
 use crate::ids::StageId;
@@ -67,7 +67,7 @@ impl FrontEnd {
         self.plans[stage.index()] = planned;
         for expired in expired {
             let id = match &expired {
-                Expired::Waiting(job) => job.context.ticket.id,
+                Expired::Waiting(job) | Expired::Shed(job) => job.context.ticket.id,
                 Expired::Running(id) => *id,
             };
             // What has begun to be streamed has a limit of its own.
@@ -75,10 +75,14 @@ impl FrontEnd {
             if streams && matches!(expired, Expired::Running(_)) {
                 continue;
             }
+            let (reason, answer) = match expired {
+                Expired::Shed(_) => (Reason::Overloaded, overloaded()),
+                _ => (Reason::TimedOut, timed_out()),
+            };
             if let Some(late) = self.admission.finish(id) {
-                self.give_up(late, Reason::TimedOut, timed_out(), now);
+                self.give_up(late, reason, answer, now);
             }
-            if let Expired::Waiting(job) = expired {
+            if let Expired::Waiting(job) | Expired::Shed(job) = expired {
                 self.transport.discard(stage, job);
             }
         }

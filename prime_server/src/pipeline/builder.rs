@@ -11,11 +11,12 @@ pub use self::states::{Complete, Constructed, Joined, Last, Nesting, NoStage, Pa
 use super::built::{Built, Definition};
 use super::graph::{Entry, Leads};
 use super::options::{MAX_HOPS, MAX_PARTS, PipelineOptions};
-use crate::frontend::{Cors, PriorityOf, Settings};
+use crate::frontend::{Cors, Settings};
 use crate::http1::Limits;
 use crate::route::Manner;
 use crate::{
-    Construct, Feeds, Head, Outcome, Priority, Request, RouteTo, Run, Splits, Stage, StartError, Step, outcome,
+    Construct, Feeds, Head, Kind, Outcome, Priority, Request, RouteTo, Run, Splits, Stage, StartError, Step, Tenant,
+    outcome,
 };
 
 /// A pipeline under construction: stages in the order in which a request passes them.
@@ -251,7 +252,45 @@ impl<L> Pipeline<L> {
     /// # Ok::<(), StartError>(())
     /// ```
     pub fn priority(mut self, of: impl Fn(&Head) -> Priority + Send + Sync + 'static) -> Self {
-        self.options.settings.priority = Some(PriorityOf(Arc::new(of)));
+        self.options.settings.labelling.priority = Some(Arc::new(of));
+        self
+    }
+
+    /// Says what sort of work each request is, by its head, as [`priority`](Self::priority) does: a cheap guess at what it will cost, such as the digits
+    /// of a number or a distance in steps. Each stage learns how long those of a kind take there, and takes the one first that is expected to take
+    /// least; a longer one goes before others that came later by more than 32 times what it takes longer. A wrong guess costs little, since a
+    /// job that turns out to be long [makes room](Pipeline::demote). Default: the requests of each [`route`](Self::route) are a kind.
+    ///
+    /// ```
+    /// # use prime_server::prelude::*;
+    /// use prime_server::Kind;
+    /// # #[stage] fn is_prime(_: Request) -> &'static str { "" }
+    ///
+    /// let pipeline = Pipeline::new("primes")
+    ///     .kind(|head| Kind::number(head.path().len() as u64))
+    ///     .stage::<is_prime>()
+    ///     .build()?;
+    /// # Ok::<(), StartError>(())
+    /// ```
+    pub fn kind(mut self, of: impl Fn(&Head) -> Kind + Send + Sync + 'static) -> Self {
+        self.options.settings.labelling.kind = Some(Arc::new(of));
+        self
+    }
+
+    /// Says on whose behalf each request comes, by its head, as [`priority`](Self::priority) does: an API key, an address. Where several wait, each
+    /// has an equal share of the time of a stage's workers, however many requests it sends. Default: all are one tenant.
+    ///
+    /// ```
+    /// # use prime_server::prelude::*;
+    /// use prime_server::Tenant;
+    /// # #[stage] fn render(_: Request) -> &'static str { "" }
+    ///
+    /// let by_key = Pipeline::new("tiles").tenant(|head| Tenant::of(head.header("x-api-key"))).stage::<render>().build()?;
+    /// let by_address = Pipeline::new("tiles").tenant(|head| Tenant::of(head.client())).stage::<render>().build()?;
+    /// # Ok::<(), StartError>(())
+    /// ```
+    pub fn tenant(mut self, of: impl Fn(&Head) -> Tenant + Send + Sync + 'static) -> Self {
+        self.options.settings.labelling.tenant = Some(Arc::new(of));
         self
     }
 
@@ -330,6 +369,22 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
     /// worker. Default: `max_in_flight` for a stage without a state, such as a function, and twice the workers for others.
     pub fn max_instances(mut self, instances: usize) -> Self {
         self.last.options = self.last.options.max_instances(instances);
+        self
+    }
+
+    /// How long a job may wait for the last stage while that is overloaded: what waited longer is answered 503, with `Retry-After`. A stage is
+    /// overloaded once jobs have waited longer than that for 100 ms without a break; it then takes the newest first, since the oldest have
+    /// waited in vain already. A burst that is shorter is queued. Each tenant of each priority is looked at by itself. Default: half of the
+    /// pipeline's deadline, or of the stage's timeout if that is less.
+    pub fn max_delay(mut self, delay: Duration) -> Self {
+        self.last.options = self.last.options.max_delay(delay);
+        self
+    }
+
+    /// Whether a job is answered 504 at once that takes longer at the last stage than its deadline leaves it, by what 95 % of its
+    /// [kind](Self::kind) took at least. One of 16 is tried all the same, so that it is noticed when they become shorter. Default: true.
+    pub fn refuse_hopeless(mut self, refuse: bool) -> Self {
+        self.last.options = self.last.options.refuse_hopeless(refuse);
         self
     }
 

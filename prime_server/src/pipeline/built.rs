@@ -132,17 +132,17 @@ impl Built {
         if let Some(answer) = cors.and_then(|cors| cors.preflight(request.head(), self.door.allowed(path))) {
             return Ok(answer);
         }
-        let stage = match self.door.way(request.head()) {
-            Way::Stage(stage, params) => {
+        let entry = match self.door.way(request.head()) {
+            Way::Stage(stage, route, params) => {
                 request.set_params(params);
-                stage
+                (stage, route)
             }
             Way::Refused(response) => return Ok(response),
             Way::Options(methods) => return Ok(answers::allowed(methods)),
             Way::Health => return Ok("ok\n".into_response()),
             Way::Metrics => return Ok("".into_response()),
         };
-        testing::run(self, stage, request)
+        testing::run(self, entry, request)
     }
 }
 

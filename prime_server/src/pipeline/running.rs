@@ -231,6 +231,8 @@ fn pool(built: &Built, id: StageId, metrics: &Metrics, call: &Arc<Call>) -> Pool
         queue: stage.options.queue.unwrap_or(built.settings.max_in_flight),
         timeout: stage.options.timeout,
         wait: None,
+        max_delay: Some(workers::max_delay(stage, built.settings.deadline)),
+        refuse_hopeless: stage.options.refuse_hopeless.unwrap_or(true),
         idempotent: stage.options.idempotent,
         attempts: ATTEMPTS,
         order: if stage.options.strict_priority { Order::Strict } else { Order::Weighted },

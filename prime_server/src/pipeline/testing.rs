@@ -22,14 +22,14 @@ struct Waiting {
 }
 
 /// Runs a request from that stage on until it is answered, one job after the other.
-pub(super) fn run(built: &Built, entry: StageId, request: Request) -> Result<Response, StartError> {
+pub(super) fn run(built: &Built, (entry, route): (StageId, usize), request: Request) -> Result<Response, StartError> {
     let id = RequestId { key: 0, generation: 0 };
     let time = match built.settings.time_of(request.head()) {
         ControlFlow::Continue(time) => time,
         ControlFlow::Break(response) => return Ok(response),
     };
-    let priority = built.settings.priority_of(request.head());
-    let mut context = Context::new(Ticket::named(id, id, request.shared_head(), priority, Instant::now() + time));
+    let labels = built.settings.labelling.of(request.head(), route);
+    let mut context = Context::new(Ticket::named(id, id, request.shared_head(), labels, Instant::now() + time));
     let collected = Arc::new(Collected::default());
     context.sink = Some(Arc::clone(&collected) as Arc<dyn Sink>);
     let mut waiting = vec![Waiting { stage: entry, context, payload: Payload::new(request) }];

@@ -27,6 +27,14 @@ pub(super) fn of(stage: &Definition) -> usize {
     stage.options.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
+/// How long a stage's jobs may wait in a queue that stands.
+pub(super) fn max_delay(stage: &Definition, deadline: Duration) -> Duration {
+    stage
+        .options
+        .max_delay
+        .unwrap_or_else(|| stage.options.timeout.map_or(deadline, |timeout| timeout.min(deadline)) / 2)
+}
+
 /// How many workers a stage may have of which so many run at a time.
 pub(super) fn size(stage: &Definition, slots: usize, max_in_flight: usize) -> Size {
     let usual = if stage.is_stateless { max_in_flight } else { 2 * slots };

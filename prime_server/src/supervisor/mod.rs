@@ -124,8 +124,16 @@ mod tests {
 
     #[test]
     fn while_demoted_jobs_starve_nothing_is_given_out_half_of_the_time() {
-        let options =
-            Options { queue: 1, timeout: None, wait: None, idempotent: false, attempts: 1, order: Order::Weighted };
+        let options = Options {
+            queue: 1,
+            timeout: None,
+            wait: None,
+            max_delay: None,
+            refuse_hopeless: false,
+            idempotent: false,
+            attempts: 1,
+            order: Order::Weighted,
+        };
         let pool = Arc::new(Pool::of_test(StageId(0), Metrics::new("p").stage("a", Share::Whole), options, 1));
         let (pools, start) = ([pool], Instant::now());
         let mut turn = Turn::Work;

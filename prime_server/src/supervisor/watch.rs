@@ -117,12 +117,13 @@ impl Watch {
             let had = overdue.seat.tid().and_then(|tid| tid.cpu_time());
             let mut suspect = Suspect { overdue, at: now, had, told: before.is_some_and(|before| before.told) };
             let mut again = Some(now + quantum / 2);
+            let is_proven = suspect.told || suspect.overdue.long;
             match before {
-                Some(before) if !before.told && before.at + quantum / 2 > now => {
+                Some(before) if !is_proven && before.at + quantum / 2 > now => {
                     (suspect.at, suspect.had) = (before.at, before.had);
                     again = Some(before.at + quantum / 2);
                 }
-                Some(before) if before.told || has_run(before, had, now) => {
+                before if is_proven || before.is_some_and(|before| has_run(before, had, now)) => {
                     found = true;
                     if self.demote(&suspect.overdue, now) {
                         if !suspect.told {

@@ -146,7 +146,16 @@ mod tests {
 
     fn pool(timeout: Option<Duration>) -> (Arc<Local>, Inbox) {
         let (loopback, inbox) = mailbox().expect("an eventfd");
-        let options = Options { queue: 8, timeout, wait: None, idempotent: true, attempts: 3, order: Order::Weighted };
+        let options = Options {
+            queue: 8,
+            timeout,
+            wait: None,
+            max_delay: None,
+            refuse_hopeless: false,
+            idempotent: true,
+            attempts: 3,
+            order: Order::Weighted,
+        };
         let stage = Pool::of_test(STAGE, Metrics::new("test").stage("stage", Share::Whole), options, 2);
         (Arc::new(Local::new(vec![stage], loopback)), inbox)
     }

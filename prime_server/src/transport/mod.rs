@@ -1,14 +1,15 @@
 //! The seams between threads and wires: how a job gets to a stage, and what becomes of it there.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::CodecError;
 use crate::balancer::{Expired, Job};
 use crate::context::{Context, Reason, Ticket};
 use crate::ids::{RequestId, StageId};
+use crate::labels::Labels;
 use crate::payload::Payload;
 use crate::response::Reply;
-use crate::{CodecError, Priority};
 
 mod local;
 mod places;
@@ -55,8 +56,11 @@ impl Job for Envelope {
     fn is_part(&self) -> bool {
         self.context.part.is_some()
     }
-    fn priority(&self) -> Priority {
-        self.context.ticket.priority
+    fn labels(&self) -> Labels {
+        self.context.ticket.labels
+    }
+    fn deadline(&self) -> Instant {
+        self.context.deadline
     }
 }
 
@@ -65,6 +69,8 @@ impl Job for Envelope {
 pub(crate) enum Rejected {
     /// The stage's queue is full.
     Full(Envelope),
+    /// It takes longer than the time that it has left.
+    Hopeless(Envelope),
     /// The stage takes nothing any more.
     Gone(Envelope),
     /// The message cannot be written, or the parts of a split cannot be read.
@@ -116,6 +122,8 @@ pub(crate) trait Outlet: Send + Sync + fmt::Debug {
     fn cancel_parts(&self, ticket: &Ticket);
     /// The job runs for long, and makes room as soon as another one comes. For whoever has the queue, if that is not here.
     fn outruns(&self, _id: RequestId) {}
+    /// The job has run for so long, and what has come of it follows. For whoever has the queue, if that is not here.
+    fn ran(&self, _id: RequestId, _time: Duration) {}
 }
 
 /// Makes one payload of those of all parts.

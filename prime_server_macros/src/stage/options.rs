@@ -15,6 +15,8 @@ const KNOWN: &[Known] = &[
     Known { key: "demote", kind: Kind::Bool, example: "demote = false" },
     Known { key: "max_instances", kind: Kind::Number(1), example: "max_instances = 64" },
     Known { key: "strict_priority", kind: Kind::Flag, example: "strict_priority" },
+    Known { key: "max_delay_ms", kind: Kind::Number(1), example: "max_delay_ms = 50" },
+    Known { key: "refuse_hopeless", kind: Kind::Bool, example: "refuse_hopeless = false" },
     Known { key: "name", kind: Kind::Text, example: "name = \"...\"" },
 ];
 

@@ -113,7 +113,16 @@ struct Model {
 impl Model {
     fn new(idempotent: bool) -> Self {
         let wait = Some(Duration::from_millis(300));
-        let options = Options { queue: 3, timeout: None, wait, idempotent, attempts: ATTEMPTS, order: Order::Weighted };
+        let options = Options {
+            queue: 3,
+            timeout: None,
+            wait,
+            max_delay: None,
+            refuse_hopeless: false,
+            idempotent,
+            attempts: ATTEMPTS,
+            order: Order::Weighted,
+        };
         Self {
             crews: Crews::new(options),
             options,
@@ -185,7 +194,16 @@ impl Model {
         match event {
             Event::SetOptions { queue, timeout, wait, idempotent } => {
                 let [timeout, wait] = [timeout, wait].map(|ms| ms.map(Duration::from_millis));
-                self.options = Options { queue, timeout, wait, idempotent, attempts: ATTEMPTS, order: Order::Weighted };
+                self.options = Options {
+                    queue,
+                    timeout,
+                    wait,
+                    max_delay: None,
+                    refuse_hopeless: false,
+                    idempotent,
+                    attempts: ATTEMPTS,
+                    order: Order::Weighted,
+                };
                 self.crews.set_options(self.options);
                 for number in &self.waiting {
                     let job = self.jobs.get_mut(number).expect("it waits");
@@ -225,7 +243,7 @@ impl Model {
                     self.done += 1;
                     self.there.get_mut(&crew).expect("it is there").last_done = self.done;
                     let ModelJob { key, ended, .. } = self.jobs[&id];
-                    let outcome = self.crews.done(crew, key);
+                    let outcome = self.crews.done(crew, key, Duration::ZERO);
                     prop_assert_eq!(outcome.is_none(), ended, "an outcome is wanted unless the job has ended");
                     outcome.map_or(Ok(()), |job| self.ends(&job))?;
                 }
@@ -248,7 +266,7 @@ impl Model {
                 {
                     match returned {
                         true => self.crews.returned(crew, job.key),
-                        false => prop_assert_eq!(self.crews.done(crew, job.key), None),
+                        false => prop_assert_eq!(self.crews.done(crew, job.key, Duration::ZERO), None),
                     }
                 }
             }
@@ -294,7 +312,7 @@ impl Model {
     }
 
     fn assign_all(&mut self) -> TestCaseResult {
-        while let Some((id, key, job)) = self.crews.assign() {
+        while let Some((id, key, job)) = self.crews.assign(self.now) {
             let job = job.clone();
             prop_assert_eq!(Some(job.id), self.waiting.pop_front(), "first come, first served");
             let model = self.jobs.get_mut(&job.id).expect("it was offered");
@@ -366,6 +384,7 @@ impl Model {
                     prop_assert!(self.expiries().get(&job.id).is_some_and(|due| *due <= now));
                     job
                 }
+                Overdue::Shed(job) => return Err(TestCaseError::fail(format!("{job:?} may wait"))),
                 Overdue::Unattended(job) => {
                     prop_assert!(self.unattended().get(&job.id).is_some_and(|due| *due <= now));
                     job

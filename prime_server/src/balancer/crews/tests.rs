@@ -6,8 +6,17 @@ use super::super::Order;
 use super::super::test_job::{TestJob, job};
 use super::*;
 
-const OPTIONS: Options =
-    Options { queue: 9, timeout: None, wait: None, idempotent: false, attempts: 3, order: Order::Weighted };
+const OPTIONS: Options = Options {
+    queue: 9,
+    timeout: None,
+    wait: None,
+    max_delay: None,
+    refuse_hopeless: false,
+    idempotent: false,
+    attempts: 3,
+    order: Order::Weighted,
+};
+const RAN: Duration = Duration::from_millis(1);
 const IDEMPOTENT: Options = Options { idempotent: true, ..OPTIONS };
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,7 +35,7 @@ fn offer(crews: &mut Crews<TestJob>, id: u32, now: Instant) -> JobKey {
 }
 
 fn assigned(crews: &mut Crews<TestJob>) -> Option<(CrewId, u32)> {
-    crews.assign().map(|(crew, _, job)| (crew, job.id))
+    crews.assign(Instant::now()).map(|(crew, _, job)| (crew, job.id))
 }
 
 fn attempt(id: u32, attempt: u32) -> TestJob {
@@ -38,11 +47,11 @@ fn jobs_are_given_in_the_order_they_came() {
     let (mut crews, now) = crews(OPTIONS);
     let crew = enlist(&mut crews, 2, 0);
     let keys = [1, 2, 3].map(|id| offer(&mut crews, id, now));
-    assert_eq!(crews.assign(), Some((crew, keys[0], &job(1))));
-    assert_eq!(crews.assign(), Some((crew, keys[1], &job(2))));
-    assert_eq!(crews.assign(), None);
-    assert_eq!(crews.done(crew, keys[1]), Some(job(2)));
-    assert_eq!(crews.assign(), Some((crew, keys[2], &job(3))));
+    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[0], &job(1))));
+    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[1], &job(2))));
+    assert_eq!(crews.assign(Instant::now()), None);
+    assert_eq!(crews.done(crew, keys[1], RAN), Some(job(2)));
+    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[2], &job(3))));
 }
 
 #[test]
@@ -50,7 +59,7 @@ fn a_crew_that_has_not_said_what_it_can_take_gets_nothing() {
     let (mut crews, now) = crews(OPTIONS);
     let crew = crews.enlist();
     offer(&mut crews, 1, now);
-    assert_eq!(crews.assign(), None);
+    assert_eq!(crews.assign(Instant::now()), None);
     crews.announce(crew, 1, 0);
     assert_eq!(assigned(&mut crews), Some((crew, 1)));
 }
@@ -59,7 +68,7 @@ fn a_crew_that_has_not_said_what_it_can_take_gets_nothing() {
 fn a_full_queue_hands_the_job_back_unless_it_returns_or_is_a_part() {
     let (mut crews, now) = crews(Options { queue: 1, ..OPTIONS });
     offer(&mut crews, 1, now);
-    assert_eq!(crews.offer(job(2), now), Err(job(2)));
+    assert_eq!(crews.offer(job(2), now), Err(Refused::Full(job(2))));
     assert!(crews.offer(TestJob { returns: true, ..job(3) }, now).is_ok());
     assert!(crews.offer(TestJob { is_part: true, ..job(4) }, now).is_ok());
 }
@@ -70,9 +79,9 @@ fn what_crews_have_room_for_does_not_count_as_waiting() {
     enlist(&mut crews, 1, 1);
     offer(&mut crews, 1, now);
     offer(&mut crews, 2, now);
-    assert_eq!(crews.offer(job(3), now), Err(job(3)));
-    while crews.assign().is_some() {}
-    assert_eq!(crews.offer(job(3), now), Err(job(3)));
+    assert_eq!(crews.offer(job(3), now), Err(Refused::Full(job(3))));
+    while crews.assign(Instant::now()).is_some() {}
+    assert_eq!(crews.offer(job(3), now), Err(Refused::Full(job(3))));
 }
 
 #[test]
@@ -90,12 +99,12 @@ fn of_equal_crews_the_one_that_became_free_last_is_given_the_job() {
     let both = [1, 2].map(|_| enlist(&mut crews, 1, 0));
     for (id, last) in [(1, both[0]), (3, both[1])] {
         let keys = [id, id + 1].map(|id| offer(&mut crews, id, now));
-        let mut given: Vec<_> = keys.map(|key| (crews.assign().expect("two are free").0, key)).into();
+        let mut given: Vec<_> = keys.map(|key| (crews.assign(Instant::now()).expect("two are free").0, key)).into();
         given.sort_by_key(|(crew, _)| *crew == last);
-        given.into_iter().for_each(|(crew, key)| assert!(crews.done(crew, key).is_some()));
+        given.into_iter().for_each(|(crew, key)| assert!(crews.done(crew, key, RAN).is_some()));
         let key = offer(&mut crews, 9, now);
         assert_eq!(assigned(&mut crews), Some((last, 9)));
-        crews.done(last, key);
+        crews.done(last, key, RAN);
     }
 }
 
@@ -124,9 +133,9 @@ fn a_crew_that_has_shrunk_gets_nothing_until_it_is_below_again() {
     let keys = [1, 2, 3, 4].map(|id| offer(&mut crews, id, now));
     (1..=3).for_each(|id| assert_eq!(assigned(&mut crews), Some((crew, id))));
     crews.announce(crew, 2, 0);
-    crews.done(crew, keys[0]);
-    assert_eq!(crews.assign(), None);
-    crews.done(crew, keys[1]);
+    crews.done(crew, keys[0], RAN);
+    assert_eq!(crews.assign(Instant::now()), None);
+    crews.done(crew, keys[1], RAN);
     assert_eq!(assigned(&mut crews), Some((crew, 4)));
 }
 
@@ -138,10 +147,10 @@ fn a_crew_that_was_withdrawn_keeps_what_it_holds_and_gets_nothing_more() {
     assert_eq!(assigned(&mut crews), Some((crew, 1)));
     crews.withdraw(crew, now);
     offer(&mut crews, 2, now);
-    assert_eq!(crews.assign(), None);
-    assert_eq!(crews.done(crew, key), Some(job(1)));
+    assert_eq!(crews.assign(Instant::now()), None);
+    assert_eq!(crews.done(crew, key, RAN), Some(job(1)));
     crews.announce(crew, 2, 0);
-    assert_eq!(crews.assign(), None);
+    assert_eq!(crews.assign(Instant::now()), None);
     assert_eq!(crews.lost(crew, now), Orphans { retried: vec![], given_up: vec![] });
 }
 
@@ -150,14 +159,14 @@ fn an_outcome_counts_only_from_the_crew_that_has_the_job() {
     let (mut crews, now) = crews(IDEMPOTENT);
     let first = enlist(&mut crews, 1, 0);
     let key = offer(&mut crews, 1, now);
-    assert_eq!(crews.done(first, key), None, "it waits still");
+    assert_eq!(crews.done(first, key, RAN), None, "it waits still");
     assert_eq!(assigned(&mut crews), Some((first, 1)));
     let second = enlist(&mut crews, 1, 0);
-    assert_eq!(crews.done(second, key), None);
+    assert_eq!(crews.done(second, key, RAN), None);
     crews.lost(first, now);
     assert_eq!(assigned(&mut crews), Some((second, 1)));
-    assert_eq!(crews.done(first, key), None, "it came too late");
-    assert_eq!(crews.done(second, key), Some(attempt(1, 2)));
+    assert_eq!(crews.done(first, key, RAN), None, "it came too late");
+    assert_eq!(crews.done(second, key, RAN), Some(attempt(1, 2)));
 }
 
 #[test]
@@ -166,13 +175,13 @@ fn a_late_outcome_is_not_taken_for_that_of_the_next_job_at_the_same_place() {
     let crew = enlist(&mut crews, 1, 0);
     let old = offer(&mut crews, 1, now);
     assert_eq!(assigned(&mut crews), Some((crew, 1)));
-    assert_eq!(crews.done(crew, old), Some(job(1)));
+    assert_eq!(crews.done(crew, old, RAN), Some(job(1)));
     let new = offer(&mut crews, 2, now);
     assert_eq!(assigned(&mut crews), Some((crew, 2)));
     assert_eq!(old.slot, new.slot);
-    assert_eq!(crews.done(crew, old), None);
+    assert_eq!(crews.done(crew, old, RAN), None);
     assert_eq!(crews.cancel(old), None);
-    assert_eq!(crews.done(crew, new), Some(job(2)));
+    assert_eq!(crews.done(crew, new, RAN), Some(job(2)));
 }
 
 #[test]
@@ -183,8 +192,8 @@ fn a_returned_job_goes_before_all_others_to_another_free_crew_as_the_same_attemp
     (1..=2).for_each(|id| assert_eq!(assigned(&mut crews), Some((first, id))));
     crews.returned(first, keys[1]);
     let other = enlist(&mut crews, 9, 0);
-    crews.done(first, keys[0]);
-    assert_eq!(crews.assign(), Some((other, keys[1], &job(2))));
+    crews.done(first, keys[0], RAN);
+    assert_eq!(crews.assign(Instant::now()), Some((other, keys[1], &job(2))));
 }
 
 #[test]
@@ -195,7 +204,7 @@ fn a_returned_job_goes_back_to_its_crew_where_no_other_has_a_free_thread() {
     let keys = [1, 2].map(|id| offer(&mut crews, id, now));
     (1..=2).for_each(|id| assert_eq!(assigned(&mut crews), Some((crew, id))));
     crews.returned(crew, keys[1]);
-    crews.done(crew, keys[0]);
+    crews.done(crew, keys[0], RAN);
     assert_eq!(assigned(&mut crews), Some((crew, 2)));
 }
 
@@ -207,8 +216,8 @@ fn a_returned_job_is_not_given_ahead_again_and_none_is_before_it() {
     (0..3).for_each(|n| assert_eq!(assigned(&mut crews), Some((both[n % 2], n as u32 + 1))));
     offer(&mut crews, 4, now);
     crews.returned(both[0], keys[2]);
-    assert_eq!(crews.assign(), None);
-    crews.done(both[1], keys[1]);
+    assert_eq!(crews.assign(Instant::now()), None);
+    crews.done(both[1], keys[1], RAN);
     assert_eq!(assigned(&mut crews), Some((both[1], 3)));
     assert_eq!(assigned(&mut crews).map(|(_, id)| id), Some(4));
 }
@@ -225,9 +234,9 @@ fn lost_jobs_are_tried_again_before_all_others_and_in_their_order() {
     assert_eq!(crews.get(keys[0]), Some(&attempt(1, 2)));
     let crew = enlist(&mut crews, 3, 0);
     assert_ne!(crew, lost);
-    assert_eq!(crews.assign(), Some((crew, keys[0], &attempt(1, 2))));
-    assert_eq!(crews.assign(), Some((crew, keys[1], &attempt(2, 2))));
-    assert_eq!(crews.assign(), Some((crew, keys[2], &job(3))));
+    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[0], &attempt(1, 2))));
+    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[1], &attempt(2, 2))));
+    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[2], &job(3))));
 }
 
 #[test]
@@ -247,7 +256,7 @@ fn attempts_are_bounded() {
     offer(&mut crews, 1, now);
     for n in 1..=3 {
         let crew = enlist(&mut crews, 1, 0);
-        assert_eq!(crews.assign().map(|(_, _, job)| job.attempt), Some(n));
+        assert_eq!(crews.assign(Instant::now()).map(|(_, _, job)| job.attempt), Some(n));
         let orphans = crews.lost(crew, now);
         assert_eq!((orphans.retried.len(), orphans.given_up.len()), if n < 3 { (1, 0) } else { (0, 1) });
     }
@@ -271,8 +280,8 @@ fn a_job_that_is_cancelled_at_a_crew_keeps_a_thread_until_it_is_done() {
     assert_eq!(assigned(&mut crews), Some((crew, 1)));
     assert_eq!(crews.cancel(keys[0]), Some(Cancelled::Running(crew, job(1))));
     assert_eq!(crews.cancel(keys[0]), None);
-    assert_eq!((crews.running(), crews.assign()), (1, None));
-    assert_eq!(crews.done(crew, keys[0]), None);
+    assert_eq!((crews.running(), crews.assign(Instant::now())), (1, None));
+    assert_eq!(crews.done(crew, keys[0], RAN), None);
     assert_eq!(assigned(&mut crews), Some((crew, 2)));
 }
 
@@ -282,7 +291,7 @@ fn a_cancelled_job_is_not_queued_again_where_its_crew_is_lost_or_returns_it() {
     let crew = enlist(&mut crews, 2, 0);
     let keys = [1, 2].map(|id| offer(&mut crews, id, now));
     for key in keys {
-        assert!(crews.assign().is_some());
+        assert!(crews.assign(Instant::now()).is_some());
         assert!(matches!(crews.cancel(key), Some(Cancelled::Running(..))));
     }
     assert_eq!(crews.next_event(), None);
@@ -377,7 +386,7 @@ fn what_waits_is_given_up_first_come_first_and_what_runs_is_kept() {
     offer(&mut crews, 2, now);
     offer(&mut crews, 3, now);
     assert_eq!(crews.clear(), [job(2), job(3)]);
-    assert_eq!(crews.done(crew, key), Some(job(1)));
+    assert_eq!(crews.done(crew, key, RAN), Some(job(1)));
 }
 
 #[test]

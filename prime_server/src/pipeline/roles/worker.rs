@@ -91,6 +91,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
         queue: usize::MAX,
         timeout: None,
         wait: None,
+        max_delay: None,
+        refuse_hopeless: false,
         idempotent: false,
         attempts: ATTEMPTS,
         order: Order::Weighted,
@@ -116,6 +118,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
             timeout: stage.options.timeout.map(crate::transport::zmq::millis),
             idempotent: stage.options.idempotent,
             strict_priority: stage.options.strict_priority,
+            max_delay: Some(crate::transport::zmq::millis(workers::max_delay(stage, built.settings.deadline))),
+            refuse_hopeless: stage.options.refuse_hopeless.unwrap_or(true),
         }),
     };
     let peer = identity.peer;

@@ -11,7 +11,7 @@ use slab::Slab;
 pub(crate) use self::source::{Next, Source};
 pub(crate) use self::supervision::{Overdue, View};
 use super::{Envelope, Rejected};
-use crate::balancer::{Balancer, Expired, Options, Turns, WorkerId};
+use crate::balancer::{Balancer, Expired, Options, Refused, Turns, WorkerId};
 use crate::context::Place;
 use crate::ids::{RequestId, StageId};
 use crate::metrics::{Ended, StageMetrics};
@@ -56,7 +56,7 @@ struct Station {
     watched: bool,
     /// It must be since it looked last.
     active: bool,
-    /// There is a job that makes room as soon as another comes.
+    /// There is a job that makes room as soon as a short one comes.
     ready: bool,
     fed_from_afar: bool,
     closed: bool,
@@ -82,7 +82,7 @@ impl Pool {
         supervisor: Arc<Call>,
     ) -> Self {
         let station = Station {
-            balancer: Balancer::new(options, size.slots),
+            balancer: Balancer::new(options, size.slots).fed_from_afar(size.fed_from_afar),
             seats: Slab::new(),
             hired: 0,
             hired_in_vain: false,
@@ -136,7 +136,7 @@ impl Pool {
                 Err(rejected) => refused.push(rejected),
             }
         }
-        let plan = self.timeout.is_some() && station.must_plan();
+        let plan = (self.timeout.is_some() || station.balancer.is_overloaded()) && station.must_plan();
         let watch = station.must_watch();
         self.wake(station);
         if watch {
@@ -158,7 +158,10 @@ impl Pool {
         job.context.deadline = self.timeout.map_or(ticket.deadline, |timeout| ticket.deadline.min(now + timeout));
         // Those whose fork is elsewhere have a ticket each.
         let shares_ticket = job.context.part.as_ref().is_some_and(|part| part.fork().is_some());
-        let entry = station.balancer.offer(job, now).map_err(Rejected::Full)?;
+        let entry = station.balancer.offer(job, now).map_err(|refused| match refused {
+            Refused::Full(job) => Rejected::Full(job),
+            Refused::Hopeless(job) => Rejected::Hopeless(job),
+        })?;
         let place = if shares_ticket { Place::Parts } else { Place::At(self.stage, entry) };
         Ok(if ticket.queued_at(place) { station.balancer.cancel(entry, ticket.id) } else { None })
     }

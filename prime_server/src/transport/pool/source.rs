@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Pool;
-use crate::answers::worker_lost;
+use crate::answers::{self, worker_lost};
 use crate::balancer::WorkerId;
 use crate::context::Ticket;
 use crate::kernel::Tid;
@@ -59,19 +59,36 @@ impl Source {
             if station.closed || self.seat.is_dismissed() {
                 return Next::Drained;
             }
-            if let Some(job) = station.balancer.take(self.worker, now) {
+            let taken = station.balancer.take(self.worker, now);
+            let hopeless = station.balancer.hopeless();
+            if let Some(job) = taken {
+                station.ready |= station.balancer.is_long(self.worker);
                 let watch = station.must_watch();
                 drop(station);
                 if watch {
                     self.pool.supervisor.ring();
                 }
+                self.refuse(hopeless);
                 if job.context.part.is_some() {
                     self.split = Some(Arc::clone(&job.context.ticket));
                 }
                 return Next::Job(job);
             }
             drop(station);
+            self.refuse(hopeless);
             thread::park();
+        }
+    }
+
+    /// Answers jobs that cannot be done in time.
+    fn refuse(&self, hopeless: Vec<Envelope>) {
+        for job in hopeless {
+            self.pool.metrics.ended(Ended::Hopeless);
+            if job.context.part.is_some() {
+                self.outlet.cancel_parts(&job.context.ticket);
+            }
+            self.outlet.reply(job.context.ticket.id, Reply::whole(answers::hopeless()));
+            self.pool.discard(job);
         }
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Overdue {
     pub(crate) seat: Arc<Seat>,
     /// Since when it runs.
     pub(crate) since: Instant,
+    /// It is of a kind that nearly always outruns the quantum.
+    pub(crate) long: bool,
 }
 
 impl Overdue {
@@ -49,12 +51,16 @@ impl Pool {
         let mut station = self.lock();
         station.watched = std::mem::take(&mut station.active) || station.is_active();
         let hired_in_vain = std::mem::take(&mut station.hired_in_vain);
+        station.ready |= station.balancer.runs_long() && !station.balancer.short_waits();
         let Station { balancer, seats, hired, instances, watched, .. } = &*station;
         let seat = |worker: WorkerId| Arc::clone(&seats[worker.0]);
         let overdue = balancer.overdue(now).filter(|_| *watched);
         let quantum = balancer.quantum();
+        let long = |worker| balancer.is_long(worker);
+        let overdue =
+            overdue.map(|(worker, id, since)| Overdue { worker, id, seat: seat(worker), since, long: long(worker) });
         View {
-            overdue: overdue.map(|(worker, id, since)| Overdue { worker, id, seat: seat(worker), since }).collect(),
+            overdue: overdue.collect(),
             quantum,
             next: balancer.next_overdue(now).or((!balancer.is_busy()).then(|| now + quantum)).filter(|_| *watched),
             spares: balancer.spares(),
@@ -73,7 +79,8 @@ impl Pool {
         let mut station = self.lock();
         // Jobs that go on although nobody waits for them must not be multiplied.
         let too_many = station.balancer.abandoned() >= self.size.slots;
-        if too_many || !station.balancer.is_behind() || station.balancer.spares() == 0 || !seat.gate.hold() {
+        let in_vain = overdue.long && !station.balancer.short_waits();
+        if too_many || in_vain || !station.balancer.is_behind() || station.balancer.spares() == 0 || !seat.gate.hold() {
             return false;
         }
         let spare = station.balancer.demote(*worker, *since, now).map(|spare| Arc::clone(&station.seats[spare.0]));
@@ -148,7 +155,7 @@ impl Station {
             return false;
         }
         self.active = true;
-        let at_once = self.ready && self.balancer.is_behind();
+        let at_once = self.ready && self.balancer.is_behind() && self.balancer.short_waits();
         self.ready &= !at_once;
         !std::mem::replace(&mut self.watched, true) || at_once
     }

@@ -13,7 +13,7 @@ use super::capacity::Capacity;
 use super::links::{Event, Events, LinkId, Links};
 use super::outlet::Note;
 use super::task::{self, Arrived};
-use super::wire::{Command, Failure, Outcome, decode, encode, reason};
+use super::wire::{Command, Failure, Outcome, decode, encode, micros, reason};
 use crate::context::{Context, Place, Reason, Ticket};
 use crate::discovery;
 use crate::fork::Part;
@@ -68,6 +68,8 @@ struct Here {
     job: u64,
     ticket: Arc<Ticket>,
     since: Instant,
+    /// In microseconds.
+    ran: u64,
 }
 
 impl Jobs {
@@ -97,6 +99,12 @@ impl Jobs {
     fn outruns(&mut self, id: RequestId) {
         if self.here.contains_key(&id) {
             self.long.insert(id);
+        }
+    }
+
+    fn ran(&mut self, id: RequestId, time: Duration) {
+        if let Some(here) = self.here.get_mut(&id) {
+            here.ran = micros(time);
         }
     }
 
@@ -226,13 +234,13 @@ impl Host {
         let Some(task) = task.filter(fits) else {
             log(|| tracing::error!("a job came whose message is not the one that this stage takes"));
             let body = encode(&Outcome::Failure(Failure::Schema));
-            return self.links.send(link, &Command::Outcome { job, ends: true, body: &body });
+            return self.links.send(link, &Command::Outcome { job, ran: 0, ends: true, body: &body });
         };
         let id = self.jobs.next_id();
-        let ticket = Ticket::named(id, task.name, task.head, task.priority, deadline);
+        let ticket = Ticket::named(id, task.name, task.head, task.labels, deadline);
         let part = task.part.then(Part::of_another_process);
         let context = Context { attempt, hops: task.hops, part, ..Context::new(Arc::clone(&ticket)) };
-        self.jobs.insert(id, Here { link, job, ticket, since: now });
+        self.jobs.insert(id, Here { link, job, ticket, since: now, ran: 0 });
         self.capacity.took(link);
         self.arrived.push(Envelope::new(context, task.payload, now));
     }
@@ -280,12 +288,12 @@ impl Host {
 
     fn outcome(&mut self, id: RequestId, ends: bool, body: &[u8]) {
         let Some(here) = self.jobs.here.get(&id) else { return };
-        let (link, job) = (here.link, here.job);
+        let (link, job, ran) = (here.link, here.job, here.ran);
         if ends {
             self.jobs.remove(id);
             self.capacity.ended(link);
         }
-        self.links.send(link, &Command::Outcome { job, ends, body });
+        self.links.send(link, &Command::Outcome { job, ran, ends, body });
     }
 
     /// Takes what the pool's threads have done. Returns whether there may be more.
@@ -295,6 +303,7 @@ impl Host {
             match note {
                 Note::Outcome { id, ends, body } => self.outcome(id, ends, &body),
                 Note::Outruns(id) => self.jobs.outruns(id),
+                Note::Ran(id, time) => self.jobs.ran(id, time),
                 Note::Found(places) => self.find(&places, now),
                 Note::Drain => self.drain(now),
                 Note::Stop => self.closed = true,

@@ -207,7 +207,15 @@ impl Network {
 }
 
 fn hello(end: End, stage: usize) -> Vec<u8> {
-    let terms = StageTerms { slots: SLOTS, queue: 3, timeout: None, idempotent: stage == 0, strict_priority: false };
+    let terms = StageTerms {
+        slots: SLOTS,
+        queue: 3,
+        timeout: None,
+        idempotent: stage == 0,
+        strict_priority: false,
+        max_delay: None,
+        refuse_hopeless: false,
+    };
     let (role, worker, id): (Role, Option<StageTerms>, PeerId) = match end {
         End::FrontEnd(at) => (Role::FrontEnd, None, [at as u8; 16]),
         End::Worker(at) => (Role::Worker, Some(terms), [0x80 + at as u8; 16]),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::wire::{Outcome, encode, headers};
 use crate::context::{Context, Ticket};
@@ -20,6 +20,8 @@ pub(crate) enum Note {
     Outcome { id: RequestId, ends: bool, body: Vec<u8> },
     /// A job makes room as soon as another one comes.
     Outruns(RequestId),
+    /// A job has run for so long.
+    Ran(RequestId, Duration),
     /// These are the proxies that there are.
     Found(BTreeSet<Place>),
     /// Take nothing more, finish what runs, end.
@@ -112,5 +114,9 @@ impl Outlet for HostOutlet {
 
     fn outruns(&self, id: RequestId) {
         self.post.send(Note::Outruns(id));
+    }
+
+    fn ran(&self, id: RequestId, time: Duration) {
+        self.post.send(Note::Ran(id, time));
     }
 }

@@ -1,5 +1,6 @@
 //! Jobs as they travel: a request's ticket and message on one side, a task's bytes between.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,9 @@ use super::wire::{Carried, PeerId, Task, decode, encode};
 use crate::context::Ticket;
 use crate::head::Head;
 use crate::ids::RequestId;
+use crate::labels::Labels;
 use crate::payload::Payload;
-use crate::{Priority, Request};
+use crate::{Kind, Priority, Request, Tenant};
 
 /// The bytes of a request's first task.
 pub(super) fn of_request(origin: PeerId, ticket: &Ticket, request: &Request, schema: u64) -> Bytes {
@@ -52,16 +54,38 @@ fn of(origin: PeerId, ticket: &Ticket, place: Place, payload: Carried<'_>) -> By
         request: (ticket.id.key, ticket.id.generation),
         trace: trace(origin, ticket),
         hops,
-        class: ticket.priority.number(),
+        class: ticket.labels.priority.number(),
+        kind: ticket.labels.kind.to_byte(),
+        tenant: ticket.labels.tenant.number(),
         schema,
         part,
         method: head.method().as_str(),
         target: head.target(),
         http_10: head.version() == Version::HTTP_10,
+        client: octets(head.client(), &mut [0; 16]),
         lines: &head.lines(),
         payload,
     })
     .into()
+}
+
+fn octets(address: Option<IpAddr>, into: &mut [u8; 16]) -> &[u8] {
+    match address {
+        None => &[],
+        Some(IpAddr::V4(address)) => {
+            into[..4].copy_from_slice(&address.octets());
+            &into[..4]
+        }
+        Some(IpAddr::V6(address)) => {
+            *into = address.octets();
+            into
+        }
+    }
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
 
 /// What the client's `traceparent` says (W3C Trace Context, 3.2.2.3), or an id that no other request has.
@@ -95,16 +119,20 @@ pub(super) struct Arrived {
     pub(super) hops: u32,
     pub(super) part: bool,
     pub(super) schema: u64,
-    pub(super) priority: Priority,
+    pub(super) labels: Labels,
     pub(super) head: Arc<Head>,
     pub(super) payload: Payload,
 }
 
-/// How urgent a task's request is, read from its first bytes.
-pub(super) fn priority(body: &[u8]) -> Priority {
+/// What is said of a task's request, read from its first bytes.
+pub(super) fn labels(body: &[u8]) -> Labels {
     // Origin, request, trace and hops stand before it.
-    let prefix = postcard::take_from_bytes::<(PeerId, (u32, u32), [u8; 16], u32, u8)>(body);
-    prefix.map_or(Priority::DEFAULT, |((.., class), _)| Priority::level(class))
+    let prefix = postcard::take_from_bytes::<(PeerId, (u32, u32), [u8; 16], u32, u8, u8, u64)>(body);
+    prefix.map_or_else(|_| Labels::default(), |((.., class, kind, tenant), _)| labelled(class, kind, tenant))
+}
+
+fn labelled(class: u8, kind: u8, tenant: u64) -> Labels {
+    Labels { priority: Priority::level(class), kind: Kind::from_byte(kind), tenant: Tenant::from_number(tenant) }
 }
 
 /// `None` where it is no task, or its head is none of a request.
@@ -112,7 +140,9 @@ pub(super) fn arrived(body: &[u8]) -> Option<Arrived> {
     let task: Task<'_> = decode(body)?;
     let method = task.method.parse().ok()?;
     let version = if task.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let head = Arc::new(Head::from_wire(method, task.target, version, Bytes::copy_from_slice(task.lines)));
+    let mut head = Head::from_wire(method, task.target, version, Bytes::copy_from_slice(task.lines));
+    head.set_client(address(task.client));
+    let head = Arc::new(head);
     let payload = match task.payload {
         Carried::Request { params, body } => {
             let params = params.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -121,8 +151,8 @@ pub(super) fn arrived(body: &[u8]) -> Option<Arrived> {
         Carried::Message(message) => Payload::from_wire(Bytes::copy_from_slice(message)),
     };
     let name = RequestId { key: task.request.0, generation: task.request.1 };
-    let priority = Priority::level(task.class);
-    Some(Arrived { name, hops: task.hops, part: task.part, schema: task.schema, priority, head, payload })
+    let labels = labelled(task.class, task.kind, task.tenant);
+    Some(Arrived { name, hops: task.hops, part: task.part, schema: task.schema, labels, head, payload })
 }
 
 /// The moment that the time left ends.

@@ -45,6 +45,8 @@ pub(super) enum Command<'a> {
     },
     Outcome {
         job: u64,
+        /// How long it ran, in microseconds; 0 where it has not ended.
+        ran: u64,
         ends: bool,
         body: &'a [u8],
     },
@@ -101,6 +103,9 @@ pub(crate) struct StageTerms {
     pub(crate) timeout: Option<u64>,
     pub(crate) idempotent: bool,
     pub(crate) strict_priority: bool,
+    /// In milliseconds.
+    pub(crate) max_delay: Option<u64>,
+    pub(crate) refuse_hopeless: bool,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -127,11 +132,15 @@ pub(super) struct Task<'a> {
     pub(super) trace: [u8; 16],
     pub(super) hops: u32,
     pub(super) class: u8,
+    pub(super) kind: u8,
+    pub(super) tenant: u64,
     pub(super) schema: u64,
     pub(super) part: bool,
     pub(super) method: &'a str,
     pub(super) target: &'a str,
     pub(super) http_10: bool,
+    /// The client's address: 4 bytes or 16, or none.
+    pub(super) client: &'a [u8],
     pub(super) lines: &'a [u8],
     #[serde(borrow)]
     pub(super) payload: Carried<'a>,
@@ -193,6 +202,7 @@ pub(super) enum Failure {
     /// It has not been started, and may be sent elsewhere.
     Gone,
     Schema,
+    Overloaded,
 }
 
 impl Outcome<'_> {

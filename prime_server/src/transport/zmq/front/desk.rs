@@ -12,7 +12,7 @@ use slab::Slab;
 
 use super::remote::{Gauges, Order};
 use super::stages::{Stage, Stages};
-use crate::answers::{failed, timed_out, too_many_hops, unavailable, worker_lost};
+use crate::answers::{failed, overloaded, timed_out, too_many_hops, unavailable, worker_lost};
 use crate::context::{Place, Reason, Ticket, Window, weight};
 use crate::fork::Part;
 use crate::ids::{RequestId, StageId};
@@ -226,7 +226,7 @@ impl Desk {
     /// A proxy says something.
     pub(super) fn receive(&mut self, link: LinkId, frame: &[u8], now: Instant) {
         match decode(frame) {
-            Some(Command::Outcome { job, ends, body }) => {
+            Some(Command::Outcome { job, ends, body, .. }) => {
                 let Some(key) = self.find(link, job) else { return };
                 match decode::<Outcome<'_>>(body).filter(|outcome| outcome.ends() == ends) {
                     Some(outcome) => self.outcome(key, outcome, now),
@@ -289,6 +289,7 @@ impl Desk {
             Failure::QueueFull => self.answer(key, unavailable("the stage's queue is full\n")),
             Failure::NoWorker => self.answer(key, unavailable(NO_WORKER)),
             Failure::TimedOut => self.answer(key, timed_out()),
+            Failure::Overloaded => self.answer(key, overloaded()),
             Failure::Schema => {
                 self.fail(key, "a stage takes another message than it was sent: its workers are of another build")
             }

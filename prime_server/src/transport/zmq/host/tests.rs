@@ -27,7 +27,15 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let options = Options { liveness: LIVENESS, wait: Duration::ZERO, secured: Secured::Open { insecure: false } };
-        let terms = StageTerms { slots: 1, queue: 9, timeout: None, idempotent: false, strict_priority: false };
+        let terms = StageTerms {
+            slots: 1,
+            queue: 9,
+            timeout: None,
+            idempotent: false,
+            strict_priority: false,
+            max_delay: None,
+            refuse_hopeless: false,
+        };
         let identity = Identity {
             peer: [1; 16],
             name: "me".to_owned(),
@@ -43,6 +51,8 @@ impl Scene {
             queue: usize::MAX,
             timeout: None,
             wait: None,
+            max_delay: None,
+            refuse_hopeless: false,
             idempotent: false,
             attempts: 3,
             order: Order::Weighted,
@@ -135,7 +145,7 @@ fn body(schema: u64) -> Vec<u8> {
 }
 
 fn aborted(job: u64) -> Vec<u8> {
-    encode(&Command::Outcome { job, ends: true, body: &encode(&Outcome::Abort) })
+    encode(&Command::Outcome { job, ran: 0, ends: true, body: &encode(&Outcome::Abort) })
 }
 
 #[test]
@@ -268,7 +278,7 @@ fn a_message_that_the_stage_does_not_take_and_a_frame_of_no_protocol_are_seen_to
     for body in [&other[..], b"no task"] {
         scene.proxy.say(&[Command::Job { job: 3, left: 1_000_000, attempt: 1, always: false, body }]);
         let schema = encode(&Outcome::Failure(Failure::Schema));
-        assert_eq!(scene.outcome(), encode(&Command::Outcome { job: 3, ends: true, body: &schema }));
+        assert_eq!(scene.outcome(), encode(&Command::Outcome { job: 3, ran: 0, ends: true, body: &schema }));
     }
     scene.proxy.say_frame(&[99, 1]);
     until("it is counted", || {

@@ -24,7 +24,15 @@ impl Scene {
             role: Role::Worker,
             only: Some("a".to_owned()),
             messages: vec![("a".to_owned(), "Message".to_owned(), 5)],
-            worker: Some(StageTerms { slots: 1, queue: 2, timeout: None, idempotent: false, strict_priority: false }),
+            worker: Some(StageTerms {
+                slots: 1,
+                queue: 2,
+                timeout: None,
+                idempotent: false,
+                strict_priority: false,
+                max_delay: None,
+                refuse_hopeless: false,
+            }),
         };
         let links = Links::new(zmq::Context::new(), options, identity);
         let mut scene = Self { proxy: StandIn::new(), links, events: Vec::new(), now: Instant::now() };

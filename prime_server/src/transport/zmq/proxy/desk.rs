@@ -19,7 +19,7 @@ use super::gauges::Gauges;
 use super::job::Held;
 use crate::balancer::crews::{Cancelled, CrewId, Crews};
 use crate::balancer::queue::JobKey;
-use crate::balancer::{Options as Queueing, Order};
+use crate::balancer::{Options as Queueing, Order, Refused};
 use crate::context::Reason;
 use crate::metrics::Ended;
 use crate::panics::log;
@@ -92,6 +92,8 @@ impl Desk {
             queue: set.queue.unwrap_or(QUEUE),
             timeout: set.timeout,
             wait: Some(options.wait),
+            max_delay: None,
+            refuse_hopeless: false,
             idempotent: set.idempotent.unwrap_or(false),
             attempts: ATTEMPTS,
             order: Order::Weighted,
@@ -157,8 +159,8 @@ impl Desk {
             (Kind::FrontEnd { .. }, Command::Job { job, left, attempt, always, body }) => {
                 let deadline = task::deadline(left, now);
                 let deadline = self.timeout.map_or(deadline, |timeout| deadline.min(now + timeout));
-                let (priority, body) = (task::priority(body), Bytes::copy_from_slice(body));
-                let held = Held { sender: peer, number: job, since: now, deadline, attempt, always, priority, body };
+                let (labels, body) = (task::labels(body), Bytes::copy_from_slice(body));
+                let held = Held { sender: peer, number: job, since: now, deadline, attempt, always, labels, body };
                 self.job(peer, job, held, now);
             }
             (Kind::FrontEnd { .. }, Command::Cancel { job, reason }) => self.cancel(peer, job, reason),
@@ -169,8 +171,8 @@ impl Desk {
                     self.tell_crew(crew, &Command::Window { job: key.to_bits(), received, kept });
                 }
             }
-            (&Kind::Worker { crew, .. }, Command::Outcome { job, ends, body }) => {
-                self.outcome(crew, JobKey::from_bits(job), ends, body);
+            (&Kind::Worker { crew, .. }, Command::Outcome { job, ran, ends, body }) => {
+                self.outcome(crew, JobKey::from_bits(job), Duration::from_micros(ran), ends, body);
             }
             (&Kind::Worker { crew, .. }, Command::Return { job }) => self.crews.returned(crew, JobKey::from_bits(job)),
             (&Kind::Worker { crew, .. }, Command::Announce { slots, ahead }) => {
@@ -198,10 +200,11 @@ impl Desk {
         let Kind::FrontEnd { jobs, .. } = &mut self.peers[peer].kind else { return };
         match self.crews.offer(job, now) {
             Ok(key) => _ = jobs.insert(number, key),
-            Err(_) => {
+            Err(Refused::Full(_)) => {
                 self.gauges.counts.ended(Ended::QueueFull);
                 self.fail(peer, number, Failure::QueueFull);
             }
+            Err(Refused::Hopeless(held)) => self.hopeless(&held),
         }
     }
 
@@ -219,17 +222,23 @@ impl Desk {
         }
     }
 
-    fn outcome(&mut self, crew: CrewId, key: JobKey, ends: bool, body: &[u8]) {
+    /// A job cannot be done in time.
+    fn hopeless(&mut self, held: &Held) {
+        self.gauges.counts.ended(Ended::Hopeless);
+        self.fail(held.sender, held.number, Failure::TimedOut);
+    }
+
+    fn outcome(&mut self, crew: CrewId, key: JobKey, ran: Duration, ends: bool, body: &[u8]) {
         if ends {
-            if let Some(held) = self.crews.done(crew, key) {
+            if let Some(held) = self.crews.done(crew, key, ran) {
                 self.gauges.counts.ended(Ended::Done);
-                self.settle(&held, &Command::Outcome { job: held.number, ends, body });
+                self.settle(&held, &Command::Outcome { job: held.number, ran: micros(ran), ends, body });
             }
         } else if self.crews.holder(key) == Some(crew)
             && let Some(held) = self.crews.get(key)
         {
             let (sender, job) = (held.sender, held.number);
-            self.peers[sender].outbox.push(&Command::Outcome { job, ends, body });
+            self.peers[sender].outbox.push(&Command::Outcome { job, ran: 0, ends, body });
         }
     }
 
@@ -244,7 +253,7 @@ impl Desk {
 
     fn fail(&mut self, peer: usize, number: u64, why: Failure) {
         let body = encode(&Outcome::Failure(why));
-        let command = Command::Outcome { job: number, ends: true, body: &body };
+        let command = Command::Outcome { job: number, ran: 0, ends: true, body: &body };
         self.peers[peer].outbox.push(&command);
         if let Kind::FrontEnd { jobs, .. } = &mut self.peers[peer].kind {
             jobs.remove(&number);
@@ -288,7 +297,7 @@ impl Desk {
         if self.draining {
             return self.give_back();
         }
-        while let Some((crew, key, held)) = self.crews.assign() {
+        while let Some((crew, key, held)) = self.crews.assign(now) {
             let Some(peer) = self.by_crew.get(&crew) else { continue };
             self.gauges.counts.waited(now.saturating_duration_since(held.since));
             self.peers[*peer].outbox.push(&Command::Job {
@@ -299,6 +308,7 @@ impl Desk {
                 body: &held.body,
             });
         }
+        self.crews.hopeless().iter().for_each(|held| self.hopeless(held));
     }
 
     /// What there is to send, each to its peer. Returns whether by that there is more to do.

@@ -51,6 +51,8 @@ fn frame(what: u8, script: &mut Script<'_>) -> Vec<u8> {
                 timeout: None,
                 idempotent: script.below(2) == 0,
                 strict_priority: script.below(2) == 0,
+                max_delay: None,
+                refuse_hopeless: script.below(2) == 0,
             };
             hello(script, Role::Worker, Some(worker))
         }
@@ -58,7 +60,7 @@ fn frame(what: u8, script: &mut Script<'_>) -> Vec<u8> {
             let (job, always) = (script.job(), script.below(2) == 0);
             encode(&Command::Job { job, left: 1_000_000, attempt: 1, always, body: b"task" })
         }
-        14..=16 => encode(&Command::Outcome { job: script.job(), ends: script.below(2) == 0, body: b"result" }),
+        14..=16 => encode(&Command::Outcome { job: script.job(), ran: 0, ends: script.below(2) == 0, body: b"result" }),
         17 => encode(&Command::Return { job: script.job() }),
         18 => encode(&Command::Cancel { job: script.job(), reason: script.below(7) as u8 }),
         19 => encode(&Command::Window { job: script.job(), received: 1, kept: 1 }),

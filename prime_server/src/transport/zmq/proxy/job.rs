@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::Priority;
 use crate::balancer::Job;
 use crate::ids::RequestId;
+use crate::labels::Labels;
 
 #[derive(Debug)]
 pub(super) struct Held {
@@ -17,7 +17,7 @@ pub(super) struct Held {
     pub(super) deadline: Instant,
     pub(super) attempt: u32,
     pub(super) always: bool,
-    pub(super) priority: Priority,
+    pub(super) labels: Labels,
     /// The task.
     pub(super) body: Bytes,
 }
@@ -38,7 +38,10 @@ impl Job for Held {
     fn is_part(&self) -> bool {
         false
     }
-    fn priority(&self) -> Priority {
-        self.priority
+    fn labels(&self) -> Labels {
+        self.labels
+    }
+    fn deadline(&self) -> Instant {
+        self.deadline
     }
 }

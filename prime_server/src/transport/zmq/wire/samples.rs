@@ -30,7 +30,15 @@ pub(in crate::transport::zmq) fn pieces() -> Pieces {
 pub(in crate::transport::zmq) fn commands(pieces: &Pieces) -> Vec<Command<'_>> {
     let Pieces { text, bytes, id, byte, number, long, yes } = pieces;
     let (id, byte, number, long, yes) = (*id, *byte, *number, *long, *yes);
-    let worker = StageTerms { slots: number, queue: long, timeout: Some(long), idempotent: yes, strict_priority: yes };
+    let worker = StageTerms {
+        slots: number,
+        queue: long,
+        timeout: Some(long),
+        idempotent: yes,
+        strict_priority: yes,
+        max_delay: Some(long),
+        refuse_hopeless: yes,
+    };
     let hello = |role, message, worker| {
         let (name, stage) = (text, text);
         Command::Hello(Hello {
@@ -58,7 +66,7 @@ pub(in crate::transport::zmq) fn commands(pieces: &Pieces) -> Vec<Command<'_>> {
         Command::Status(Status { slots: long, idempotent: yes }),
         Command::Announce { slots: number, ahead: number },
         Command::Job { job: long, left: long, attempt: number, always: yes, body: bytes },
-        Command::Outcome { job: long, ends: yes, body: bytes },
+        Command::Outcome { job: long, ran: long, ends: yes, body: bytes },
         Command::Return { job: long },
         Command::Retried { job: long, attempt: number },
         Command::Cancel { job: long, reason: byte },
@@ -76,11 +84,14 @@ pub(in crate::transport::zmq) fn tasks(pieces: &Pieces) -> Vec<Task<'_>> {
         trace: *id,
         hops: *number,
         class: *byte,
+        kind: *byte,
+        tenant: *long,
         schema: *long,
         part: *yes,
         method: text,
         target: text,
         http_10: *yes,
+        client: bytes,
         lines: bytes,
         payload,
     };
@@ -106,5 +117,12 @@ pub(in crate::transport::zmq) fn outcomes(pieces: &Pieces) -> Vec<Outcome<'_>> {
     outcomes
 }
 
-pub(in crate::transport::zmq) const FAILURES: [Failure; 6] =
-    [Failure::Lost, Failure::QueueFull, Failure::NoWorker, Failure::TimedOut, Failure::Gone, Failure::Schema];
+pub(in crate::transport::zmq) const FAILURES: [Failure; 7] = [
+    Failure::Lost,
+    Failure::QueueFull,
+    Failure::NoWorker,
+    Failure::TimedOut,
+    Failure::Gone,
+    Failure::Schema,
+    Failure::Overloaded,
+];

@@ -117,6 +117,8 @@ impl Desk {
             queue: self.set.queue.unwrap_or(usize::try_from(terms.queue).unwrap_or(usize::MAX)),
             timeout: self.timeout,
             wait: Some(self.options.wait),
+            max_delay: terms.max_delay.map(Duration::from_millis),
+            refuse_hopeless: terms.refuse_hopeless,
             idempotent: self.idempotent,
             attempts: ATTEMPTS,
             order: if terms.strict_priority { Order::Strict } else { Order::Weighted },

@@ -17,7 +17,15 @@ const STAGE: &str = "stage";
 const STEP: Duration = Duration::from_millis(1);
 
 /// What a worker says of its stage where the test does not care.
-const TERMS: StageTerms = StageTerms { slots: 1, queue: 100, timeout: None, idempotent: false, strict_priority: false };
+const TERMS: StageTerms = StageTerms {
+    slots: 1,
+    queue: 100,
+    timeout: None,
+    idempotent: false,
+    strict_priority: false,
+    max_delay: None,
+    refuse_hopeless: false,
+};
 const IDEMPOTENT: StageTerms = StageTerms { idempotent: true, ..TERMS };
 
 struct Scene {
@@ -107,7 +115,7 @@ impl Scene {
     }
 
     fn done(&mut self, route: &[u8], job: u64, body: &[u8]) {
-        self.say(route, &Command::Outcome { job, ends: true, body });
+        self.say(route, &Command::Outcome { job, ran: 0, ends: true, body });
     }
 
     /// Time passes, while all that are linked beat.
@@ -166,7 +174,7 @@ fn status(slots: u64, idempotent: bool) -> Command<'static> {
 }
 
 fn outcome(job: u64, body: &'static [u8]) -> Command<'static> {
-    Command::Outcome { job, ends: true, body }
+    Command::Outcome { job, ran: 0, ends: true, body }
 }
 
 fn failure(job: u64, why: Failure) -> Command<'static> {

@@ -28,6 +28,10 @@ impl Desk {
                     self.gauges.counts.ended(Ended::Cancelled(Reason::TimedOut));
                     self.fail(held.sender, held.number, Failure::TimedOut);
                 }
+                Overdue::Shed(held) => {
+                    self.gauges.counts.ended(Ended::Cancelled(Reason::Overloaded));
+                    self.fail(held.sender, held.number, Failure::Overloaded);
+                }
                 Overdue::Unattended(held) => self.fail(held.sender, held.number, Failure::NoWorker),
                 Overdue::Running(crew, key, held) => {
                     self.fail(held.sender, held.number, Failure::TimedOut);

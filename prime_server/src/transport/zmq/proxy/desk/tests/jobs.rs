@@ -46,12 +46,12 @@ fn pieces_go_back_in_their_order_and_only_the_last_ends_the_job() {
     scene.job(A, 7);
     let job = scene.given_one(W);
     for body in [b"1", b"2"] {
-        scene.say(W, &Command::Outcome { job, ends: false, body });
+        scene.say(W, &Command::Outcome { job, ran: 0, ends: false, body });
     }
     scene.done(W, job, b"3");
-    let piece = |body| Command::Outcome { job: 7, ends: false, body };
+    let piece = |body| Command::Outcome { job: 7, ran: 0, ends: false, body };
     assert_eq!(scene.said(A), [piece(b"1"), piece(b"2"), outcome(7, b"3")]);
-    scene.say(W, &Command::Outcome { job, ends: false, body: b"4" });
+    scene.say(W, &Command::Outcome { job, ran: 0, ends: false, body: b"4" });
     assert_eq!(scene.said(A), [], "the job has ended");
 }
 
@@ -100,7 +100,15 @@ fn what_the_operator_has_set_holds_whatever_workers_say() {
     let timeout = Some(Duration::from_secs(2));
     let mut scene = Scene::set(Terms { queue: Some(0), timeout, idempotent: Some(true) });
     scene.front_end(A);
-    let terms = StageTerms { slots: 1, queue: 100, timeout: Some(60_000), idempotent: false, strict_priority: false };
+    let terms = StageTerms {
+        slots: 1,
+        queue: 100,
+        timeout: Some(60_000),
+        idempotent: false,
+        strict_priority: false,
+        max_delay: None,
+        refuse_hopeless: false,
+    };
     scene.say(W, &Command::Hello(Hello { role: Role::Worker, worker: Some(terms), ..hello(W) }));
     scene.enter(W);
     scene.job(A, 1);
@@ -183,7 +191,7 @@ fn outcomes_that_come_twice_or_of_another_workers_job_are_dropped() {
     let job = scene.given_one(W);
     scene.worker(V, TERMS);
     scene.done(V, job, b"forged");
-    scene.say(V, &Command::Outcome { job, ends: false, body: b"forged" });
+    scene.say(V, &Command::Outcome { job, ran: 0, ends: false, body: b"forged" });
     scene.say(V, &Command::Return { job });
     assert_eq!((scene.said(A), scene.node.load()), (vec![], (0, 1)));
     scene.done(W, job, b"first");

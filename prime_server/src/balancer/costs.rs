@@ -1,0 +1,168 @@
+//! How long jobs of each kind take, learned from those that have run, and what follows for the order in which they wait.
+//!
+//! The one that is expected to take least goes first, which is best on average where jobs are not stopped (Conway, Maxwell and Miller, 1967),
+//! but a job that has waited [`PATIENCE`] times as long as it takes counts as one that takes no time. So nothing waits much longer for
+//! its cost than others do for theirs, and a wrong estimate delays a job by a multiple of the estimate.
+
+use std::time::{Duration, Instant};
+
+use super::sketch::Sketch;
+use crate::Kind;
+
+/// A job goes before another that came later by more than so many times what it takes longer.
+pub(crate) const PATIENCE: u32 = 32;
+
+/// So many jobs have to be known, and so many new ones to look again.
+const FEW: u32 = 16;
+const MANY: u32 = 64;
+
+/// What all but this share of a kind's jobs take is what one takes at least.
+const AT_LEAST: f64 = 0.05;
+
+/// Of jobs that would be refused, one of so many is let in, so that it is noticed if they have become shorter.
+const PROBE: u32 = 16;
+
+/// What a stage has learned of its jobs.
+#[derive(Debug, Default)]
+pub(super) struct Costs {
+    /// By the kind's number.
+    kinds: Vec<Cost>,
+    all: Cost,
+    /// The kinds of which nearly every job outruns the quantum, a bit each, and that quantum.
+    long: u128,
+    quantum: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Cost {
+    runs: Option<Sketch>,
+    unseen: u32,
+    /// What half of them take at most, and what nearly all take at least.
+    usual: Option<Duration>,
+    at_least: Option<Duration>,
+    refused: u32,
+}
+
+impl Costs {
+    /// What a job of that kind is expected to take. One of a kind of which little is known takes what all do.
+    pub(super) fn expected(&self, kind: Kind) -> Duration {
+        let learned = || self.kinds.get(kind.index())?.usual;
+        kind.said().or_else(learned).or(self.all.usual).unwrap_or_default()
+    }
+
+    /// Whether a job of that kind cannot be done by then. To be asked once of each.
+    pub(super) fn is_hopeless(&mut self, kind: Kind, now: Instant, deadline: Instant) -> bool {
+        let Some(cost) = self.kinds.get_mut(kind.index()) else {
+            return kind.said().is_some_and(|takes| now + takes > deadline);
+        };
+        let Some(at_least) = kind.said().or(cost.at_least) else { return false };
+        if now + at_least <= deadline {
+            return false;
+        }
+        cost.refused += 1;
+        kind.said().is_some() || !cost.refused.is_multiple_of(PROBE)
+    }
+
+    /// A job of that kind has run for so long.
+    pub(super) fn learn(&mut self, kind: Kind, ran: Duration, quantum: Duration) {
+        if kind.index() >= self.kinds.len() {
+            self.kinds.resize(kind.index() + 1, Cost::default());
+        }
+        self.all.learn(ran);
+        let cost = &mut self.kinds[kind.index()];
+        cost.learn(ran);
+        if cost.unseen == 0 || self.quantum != quantum {
+            self.quantum = quantum;
+            self.long = (0..self.kinds.len()).filter(|kind| self.outruns(*kind)).fold(0, |long, kind| long | 1 << kind);
+        }
+    }
+
+    /// Whether nearly every job of the kind of that number outruns the quantum.
+    fn outruns(&self, kind: usize) -> bool {
+        let takes = Kind::from_byte(kind as u8).said().or(self.kinds[kind].at_least);
+        takes.is_some_and(|takes| takes > self.quantum)
+    }
+
+    /// Whether nearly every job of that kind outruns the quantum.
+    pub(super) fn is_long(&self, kind: Kind) -> bool {
+        self.long & 1 << kind.index() != 0
+    }
+
+    /// The kinds of which that is so, a bit each.
+    pub(super) fn long(&self) -> u128 {
+        self.long
+    }
+}
+
+impl Cost {
+    fn learn(&mut self, ran: Duration) {
+        let runs = self.runs.get_or_insert_with(Sketch::new);
+        runs.record(ran);
+        self.unseen += 1;
+        let enough = if self.usual.is_some() { MANY } else { FEW };
+        if self.unseen >= enough {
+            self.unseen = 0;
+            self.usual = runs.quantile(0.5);
+            self.at_least = runs.quantile(AT_LEAST).filter(|_| runs.samples() >= MANY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_micros(10);
+    const LONG: Duration = Duration::from_millis(10);
+    const QUANTUM: Duration = Duration::from_micros(300);
+
+    fn learned(runs: &[(Kind, Duration, u32)]) -> Costs {
+        let mut costs = Costs::default();
+        for (kind, ran, times) in runs {
+            (0..*times).for_each(|_| costs.learn(*kind, *ran, QUANTUM));
+        }
+        costs
+    }
+
+    fn about(found: Duration, right: Duration) -> bool {
+        (found.as_secs_f64() / right.as_secs_f64() - 1.0).abs() < 0.1
+    }
+
+    #[test]
+    fn what_little_is_known_of_takes_what_all_do() {
+        let (short, new) = (Kind::number(1), Kind::number(2));
+        assert_eq!(Costs::default().expected(short), Duration::ZERO);
+        let costs = learned(&[(short, SHORT, FEW), (new, LONG, FEW - 1)]);
+        assert!(about(costs.expected(short), SHORT));
+        assert_eq!(costs.expected(new), costs.expected(short));
+        assert!(about(learned(&[(short, SHORT, FEW), (new, LONG, FEW)]).expected(new), LONG));
+    }
+
+    #[test]
+    fn a_kind_is_long_where_nearly_all_outrun_the_quantum() {
+        let kind = Kind::number(3);
+        assert!(learned(&[(kind, LONG, MANY + FEW)]).is_long(kind));
+        assert!(!learned(&[(kind, SHORT, 8), (kind, LONG, MANY + FEW - 8)]).is_long(kind));
+        assert!(!learned(&[(kind, LONG, MANY + FEW), (kind, SHORT, 4 * MANY)]).is_long(kind));
+        assert_eq!(learned(&[(kind, LONG, MANY + FEW)]).long(), 1 << 3);
+    }
+
+    #[test]
+    fn what_cannot_be_done_in_time_is_refused_but_for_one_of_some() {
+        let (kind, now) = (Kind::number(0), Instant::now());
+        let mut costs = learned(&[(kind, LONG, MANY + FEW)]);
+        assert!(!costs.is_hopeless(kind, now, now + 2 * LONG));
+        let refused = (0..4 * PROBE).filter(|_| costs.is_hopeless(kind, now, now + LONG / 2)).count();
+        assert_eq!(refused as u32, 4 * (PROBE - 1));
+        assert!(!costs.is_hopeless(Kind::number(1), now, now), "nothing is known of it");
+    }
+
+    #[test]
+    fn what_the_user_says_counts_and_not_what_is_learned() {
+        let (kind, now) = (Kind::taking(LONG), Instant::now());
+        let mut costs = learned(&[(kind, SHORT, 4 * MANY)]);
+        assert!(costs.expected(kind) > LONG / 2 && costs.is_long(kind));
+        assert!((0..2 * PROBE).all(|_| costs.is_hopeless(kind, now, now + LONG / 2)));
+        assert!(Costs::default().is_hopeless(kind, now, now + LONG / 2));
+    }
+}

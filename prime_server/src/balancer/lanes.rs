@@ -1,0 +1,215 @@
+//! Which of the jobs that wait is to be taken next.
+//!
+//! The priority [decides](super::classes), then whose [tenant's turn](super::tenants) it is, then [what it is expected to take](super::costs)
+//! and how long it has waited; what comes to the same goes first come first. So all that wait are in lanes, each of a priority, a flow of tenants
+//! and a kind, and only the first of each lane are compared.
+
+use std::time::{Duration, Instant};
+
+use super::classes::{Classes, Order};
+use super::costs::{Costs, PATIENCE};
+use super::delay::Delay;
+use super::shares::{Shares, bits};
+use super::tenants::hand;
+use crate::labels::Labels;
+use crate::{Kind, Priority, Tenant};
+
+/// Names a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LaneId {
+    level: u8,
+    flow: u8,
+    kind: Kind,
+}
+
+impl LaneId {
+    pub(super) fn kind(self) -> Kind {
+        self.kind
+    }
+}
+
+/// The ends of a list that is linked through the entries of the queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lane {
+    pub(super) first: Option<usize>,
+    pub(super) last: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    levels: [Level; Priority::LEVELS],
+    classes: Classes,
+    /// How many wait of each kind, and the kinds of which some do, a bit each.
+    of_kind: Vec<usize>,
+    kinds: u128,
+    overloaded: usize,
+}
+
+#[derive(Debug, Default)]
+struct Level {
+    flows: Vec<Flow>,
+    shares: Shares,
+}
+
+#[derive(Debug, Default)]
+struct Flow {
+    /// By kind.
+    lanes: Vec<Lane>,
+    /// The kinds of which jobs wait, a bit each.
+    kinds: u128,
+    waiting: usize,
+    delay: Delay,
+}
+
+impl Lanes {
+    /// The lane that a job is to wait in.
+    pub(super) fn choose(&mut self, labels: Labels) -> LaneId {
+        let Labels { priority, kind, tenant } = labels;
+        let level = &mut self.levels[usize::from(priority.number())];
+        let flow = level.shortest(tenant);
+        let lanes = &mut level.flow(flow).lanes;
+        if kind.index() >= lanes.len() {
+            lanes.resize(kind.index() + 1, Lane::default());
+        }
+        LaneId { level: priority.number(), flow: flow as u8, kind }
+    }
+
+    pub(super) fn lane(&mut self, id: LaneId) -> &mut Lane {
+        &mut self.flow_mut(id).lanes[id.kind.index()]
+    }
+
+    /// A job has come into a lane.
+    pub(super) fn entered(&mut self, id: LaneId) {
+        let LaneId { level, flow, kind } = id;
+        if kind.index() >= self.of_kind.len() {
+            self.of_kind.resize(kind.index() + 1, 0);
+        }
+        self.of_kind[kind.index()] += 1;
+        self.kinds |= 1 << kind.index();
+        let of_level = &mut self.levels[usize::from(level)];
+        let of_flow = &mut of_level.flows[usize::from(flow)];
+        of_flow.kinds |= 1 << kind.index();
+        of_flow.waiting += 1;
+        if of_flow.waiting == 1 {
+            if of_level.shares.first().is_none() {
+                self.classes.wait(level.into());
+            }
+            of_level.shares.wait(flow.into());
+        }
+    }
+
+    /// A job has left a lane.
+    pub(super) fn left(&mut self, id: LaneId) {
+        let LaneId { level, flow, kind } = id;
+        self.of_kind[kind.index()] -= 1;
+        if self.of_kind[kind.index()] == 0 {
+            self.kinds &= !(1 << kind.index());
+        }
+        let of_level = &mut self.levels[usize::from(level)];
+        let of_flow = &mut of_level.flows[usize::from(flow)];
+        of_flow.waiting -= 1;
+        if of_flow.lanes[kind.index()].first.is_none() {
+            of_flow.kinds &= !(1 << kind.index());
+        }
+        if of_flow.waiting == 0 {
+            self.overloaded -= usize::from(of_flow.delay.is_overloaded());
+            of_flow.delay.calm_down();
+            of_level.shares.none_waits(flow.into());
+            if of_level.shares.first().is_none() {
+                self.classes.none_waits(level.into());
+            }
+        }
+    }
+
+    /// A job of a lane was taken.
+    pub(super) fn took(&mut self, id: LaneId, now: Instant) {
+        self.classes.take(id.level.into());
+        let level = &mut self.levels[usize::from(id.level)];
+        level.shares.take(id.flow.into(), 1.0);
+        let flow = &mut level.flows[usize::from(id.flow)];
+        flow.delay.took(flow.waiting, now);
+    }
+
+    /// A job of a lane has had a slot for so long.
+    pub(super) fn charge(&mut self, id: LaneId, time: Duration) {
+        self.classes.charge(id.level.into(), time);
+        self.levels[usize::from(id.level)].shares.charge(id.flow.into(), 1.0, time);
+    }
+
+    /// The kinds of which jobs wait, a bit each.
+    pub(super) fn kinds(&self) -> u128 {
+        self.kinds
+    }
+
+    /// The job that is to be taken next. `offered` says since when one waits.
+    pub(super) fn next(
+        &self,
+        order: Order,
+        costs: &Costs,
+        offered: impl Fn(usize) -> Instant,
+        now: Instant,
+    ) -> Option<usize> {
+        let level = &self.levels[self.classes.next(order)?];
+        let flow = &level.flows[level.shares.next()?];
+        let candidate =
+            |kind: usize| if flow.delay.is_overloaded() { flow.lanes[kind].last } else { flow.lanes[kind].first };
+        if flow.kinds.is_power_of_two() {
+            return candidate(flow.kinds.trailing_zeros() as usize);
+        }
+        let rank = |kind: usize, job: usize| {
+            let age = now.saturating_duration_since(offered(job)).as_secs_f64();
+            let cost = f64::from(PATIENCE) * costs.expected(Kind::from_byte(kind as u8)).as_secs_f64();
+            if flow.delay.is_overloaded() { cost + age } else { cost - age }
+        };
+        let candidates = bits(flow.kinds).filter_map(|kind| Some((kind, candidate(kind)?)));
+        candidates.map(|(kind, job)| (rank(kind, job), job)).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, job)| job)
+    }
+
+    /// The first of each lane in which jobs wait.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = usize> {
+        let levels = self.classes.all().map(|level| &self.levels[level]);
+        let flows = levels.flat_map(|level| level.shares.all().map(|flow| &level.flows[flow]));
+        flows.flat_map(Flow::firsts)
+    }
+
+    /// Looks whether a lane's flow is overloaded, which is so where its jobs have waited longer than the target for some time. To be called
+    /// whenever a job has come or was taken.
+    pub(super) fn look(&mut self, id: LaneId, target: Duration, offered: impl Fn(usize) -> Instant, now: Instant) {
+        let flow = &mut self.levels[usize::from(id.level)].flows[usize::from(id.flow)];
+        let Some(oldest) = flow.firsts().map(offered).min() else { return };
+        let before = flow.delay.is_overloaded();
+        flow.delay.look(oldest, flow.waiting, target, now);
+        self.overloaded = self.overloaded + usize::from(flow.delay.is_overloaded()) - usize::from(before);
+    }
+
+    /// The first of each lane of the flows that are overloaded.
+    pub(super) fn overloaded(&self) -> impl Iterator<Item = usize> {
+        let flows = (self.overloaded > 0).then(|| self.levels.iter().flat_map(|level| &level.flows));
+        flows.into_iter().flatten().filter(|flow| flow.delay.is_overloaded()).flat_map(Flow::firsts)
+    }
+
+    fn flow_mut(&mut self, id: LaneId) -> &mut Flow {
+        &mut self.levels[usize::from(id.level)].flows[usize::from(id.flow)]
+    }
+}
+
+impl Level {
+    /// The flow of a tenant's hand in which fewest wait.
+    fn shortest(&self, tenant: Tenant) -> usize {
+        let waiting = |flow: &usize| self.flows.get(*flow).map_or(0, |flow| flow.waiting);
+        hand(tenant).min_by_key(waiting).expect("a hand has a queue")
+    }
+
+    fn flow(&mut self, flow: usize) -> &mut Flow {
+        if flow >= self.flows.len() {
+            self.flows.resize_with(flow + 1, Flow::default);
+        }
+        &mut self.flows[flow]
+    }
+}
+
+impl Flow {
+    fn firsts(&self) -> impl Iterator<Item = usize> {
+        bits(self.kinds).filter_map(|kind| self.lanes[kind].first)
+    }
+}

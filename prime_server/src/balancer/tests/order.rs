@@ -1,0 +1,317 @@
+//! In which order jobs are taken, and which are given up: by kind, tenant, delay and deadline.
+
+use super::*;
+use crate::{Kind, Tenant};
+
+const MS: Duration = Duration::from_millis(1);
+const UNBOUNDED: Options = Options { queue: usize::MAX, ..OPTIONS };
+const PATIENCE: u32 = crate::balancer::costs::PATIENCE;
+
+/// Kinds of which the user has said what they take.
+fn short() -> Kind {
+    Kind::taking(MS / 100)
+}
+
+fn long() -> Kind {
+    Kind::taking(10 * MS)
+}
+
+fn of_kind(id: u32, kind: Kind) -> TestJob {
+    TestJob { labels: Labels { kind, ..Labels::default() }, ..job(id) }
+}
+
+fn of_tenant(id: u32, tenant: u64) -> TestJob {
+    TestJob { labels: Labels { tenant: Tenant::of(tenant), ..Labels::default() }, ..job(id) }
+}
+
+/// Has a worker run a job for so long.
+fn run(balancer: &mut Balancer<TestJob>, job: TestJob, ran: Duration, now: Instant) {
+    balancer.offer(job, now).unwrap();
+    balancer.take(A, now).unwrap();
+    balancer.done(A, ran);
+}
+
+/// The ids of the jobs that one worker takes, each as soon as the last is done.
+fn taken(balancer: &mut Balancer<TestJob>, now: Instant) -> Vec<u32> {
+    let next = || {
+        let job = balancer.take(A, now)?;
+        balancer.done(A, RAN);
+        Some(job.id)
+    };
+    std::iter::from_fn(next).collect()
+}
+
+#[test]
+fn the_one_that_takes_least_goes_first_by_what_was_learned() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    let (dear, cheap) = (Kind::number(1), Kind::number(2));
+    for _ in 0..20 {
+        run(&mut balancer, of_kind(0, dear), 10 * MS, now);
+        run(&mut balancer, of_kind(0, cheap), MS, now);
+    }
+    for id in 1..=3 {
+        balancer.offer(of_kind(id, dear), now).unwrap();
+        balancer.offer(of_kind(10 + id, cheap), now).unwrap();
+    }
+    assert_eq!(taken(&mut balancer, now), [11, 12, 13, 1, 2, 3]);
+}
+
+#[test]
+fn jobs_of_kinds_that_nothing_is_known_of_go_first_come_first() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    for id in 0..5 {
+        balancer.offer(of_kind(id, Kind::number(u64::from(7 * id % 5))), now + id * MS).unwrap();
+    }
+    assert_eq!(taken(&mut balancer, now + 5 * MS), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_long_one_goes_before_those_that_came_later_than_a_multiple_of_what_it_takes() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    balancer.offer(of_kind(1, long()), now).unwrap();
+    let later = now + (long().said().unwrap() - short().said().unwrap()) * PATIENCE;
+    balancer.offer(of_kind(2, short()), later - MS).unwrap();
+    balancer.offer(of_kind(3, short()), later + MS).unwrap();
+    assert_eq!(taken(&mut balancer, later + 2 * MS), [2, 1, 3]);
+}
+
+#[test]
+fn what_is_known_to_be_long_makes_room_at_once_and_only_for_what_is_not() {
+    let now = Instant::now();
+    let mut balancer = Balancer::new(UNBOUNDED, 1);
+    (0..100).for_each(|_| run(&mut balancer, of_kind(0, long()), 10 * MS, now));
+    (0..1000).for_each(|_| run(&mut balancer, of_kind(0, short()), MS / 100, now));
+    balancer.offer(of_kind(1, long()), now).unwrap();
+    balancer.offer(of_kind(2, long()), now).unwrap();
+    balancer.take(A, now).unwrap();
+    balancer.take(B, now);
+    assert!(balancer.is_long(A));
+    assert_eq!(balancer.overdue(now + HOUR).count(), 0, "taking turns would gain nothing");
+    assert_eq!(balancer.next_overdue(now), None);
+    balancer.offer(of_kind(3, short()), now).unwrap();
+    assert_eq!(balancer.overdue(now).count(), 1);
+    assert_eq!(balancer.demote(A, now, now), Some(B));
+    assert_eq!(balancer.take(B, now).map(|job| job.id), Some(3));
+    assert_eq!(balancer.overdue(now).count(), 0, "one that is not known to be long has its quantum");
+}
+
+#[test]
+fn whoever_sends_little_does_not_wait_for_whoever_sends_much() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    for id in 0..1000 {
+        balancer.offer(of_tenant(id, 1), now).unwrap();
+    }
+    let first: Vec<u32> =
+        (0..50).map_while(|_| balancer.take(A, now).inspect(|_| balancer.done(A, MS))).map(|job| job.id).collect();
+    assert_eq!(first.len(), 50);
+    for tenant in 2..=6 {
+        balancer.offer(of_tenant(1000 * tenant as u32, tenant), now + MS).unwrap();
+    }
+    let next: Vec<u32> =
+        (0..9).map_while(|_| balancer.take(A, now).inspect(|_| balancer.done(A, MS))).map(|job| job.id).collect();
+    assert_eq!(
+        next.iter().filter(|id| **id > 1000).count(),
+        5,
+        "{next:?}: each tenant's turn comes, and four times the other's"
+    );
+}
+
+#[test]
+fn shares_are_of_time_and_not_of_jobs() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    for id in 0..4000 {
+        balancer.offer(of_tenant(id, u64::from(id % 2)), now).unwrap();
+    }
+    let mut had = [Duration::ZERO; 2];
+    for _ in 0..1000 {
+        let tenant = balancer.take(A, now).unwrap().id as usize % 2;
+        let ran = if tenant == 0 { 5 * MS } else { MS };
+        balancer.done(A, ran);
+        had[tenant] += ran;
+    }
+    let ratio = had[0].as_secs_f64() / had[1].as_secs_f64();
+    assert!((0.9..1.1).contains(&ratio), "{had:?}");
+}
+
+/// The ids of jobs, and how long each had waited.
+type Waited = Vec<(u32, Duration)>;
+
+const TARGET: Duration = Duration::from_millis(20);
+
+/// Three jobs come to one worker for each that it has done, for so long, and what is given up is asked for each millisecond. Returns what was served and what was given up,
+/// with the time that each had waited.
+fn overload(balancer: &mut Balancer<TestJob>, from: Instant, time: Duration, first: u32) -> (Waited, Waited) {
+    let (mut served, mut shed, mut id) = (Vec::new(), Vec::new(), first);
+    let mut offered = std::collections::HashMap::new();
+    let mut now = from;
+    while now < from + time {
+        for _ in 0..3 {
+            balancer.offer(job(id), now).unwrap();
+            offered.insert(id, now);
+            id += 1;
+        }
+        while let Some(expired) = balancer.tick(now) {
+            let Expired::Shed(job) = expired else { panic!("{expired:?}") };
+            shed.push((job.id, now - *offered.get(&job.id).unwrap_or(&from)));
+        }
+        let job = balancer.take(A, now).expect("jobs wait");
+        served.push((job.id, now - *offered.get(&job.id).unwrap_or(&from)));
+        balancer.done(A, MS);
+        now += MS;
+    }
+    (served, shed)
+}
+
+#[test]
+fn a_burst_is_queued_and_nothing_of_it_is_given_up() {
+    let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    let (served, shed) = overload(&mut balancer, now, 100 * MS, 0);
+    assert!(shed.is_empty() && !balancer.is_overloaded());
+    assert!(served.iter().map(|(id, _)| *id).eq(0..100), "first come, first served");
+}
+
+#[test]
+fn while_it_is_overloaded_the_newest_go_first_and_the_oldest_are_given_up() {
+    let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    overload(&mut balancer, now, 200 * MS, 0);
+    assert!(balancer.is_overloaded());
+    let (served, shed) = overload(&mut balancer, now + 200 * MS, 200 * MS, 100_000);
+    assert!(served.iter().all(|(_, waited)| *waited <= MS), "{served:?}");
+    assert!(shed.iter().filter(|(id, _)| *id >= 100_000).all(|(_, waited)| *waited <= TARGET + MS));
+    assert!(shed.len() > 300 && balancer.waiting() <= 2 * TARGET.as_millis() as usize + 3);
+    let next = balancer.next_event().expect("the oldest is to be given up");
+    assert!(next <= now + 400 * MS + TARGET);
+}
+
+#[test]
+fn it_is_over_as_soon_as_what_waits_would_be_served_in_time() {
+    let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    overload(&mut balancer, now, 300 * MS, 0);
+    let mut at = now + 300 * MS;
+    while balancer.is_overloaded() {
+        while balancer.tick(at).is_some() {}
+        balancer.take(A, at);
+        balancer.done(A, MS);
+        at += MS;
+    }
+    assert!(at <= now + 300 * MS + TARGET, "{:?}", at - now);
+}
+
+#[test]
+fn a_tenant_that_overloads_its_share_has_its_own_given_up() {
+    let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    let mut shed = Vec::new();
+    for ms in 0..400 {
+        let at = now + ms * MS;
+        (0..3).for_each(|n| _ = balancer.offer(of_tenant(10 * ms + n, 1), at).unwrap());
+        if ms % 4 == 0 {
+            balancer.offer(of_tenant(1_000_000 + ms, 2), at).unwrap();
+        }
+        while let Some(expired) = balancer.tick(at) {
+            let Expired::Shed(job) = expired else { panic!("{expired:?}") };
+            shed.push(job.id);
+        }
+        balancer.take(A, at).expect("jobs wait");
+        balancer.done(A, MS);
+    }
+    assert!(shed.len() > 200 && shed.iter().all(|id| *id < 1_000_000));
+}
+
+#[test]
+fn what_cannot_be_done_in_time_is_handed_back_when_it_comes_or_when_its_turn_does() {
+    let (mut balancer, now) = balancer(Options { refuse_hopeless: true, ..UNBOUNDED });
+    let until = |id, left: Duration| TestJob { deadline: Some(now + left), ..of_kind(id, long()) };
+    assert_eq!(balancer.offer(until(1, 5 * MS), now), Err(Refused::Hopeless(until(1, 5 * MS))));
+    balancer.offer(until(2, 50 * MS), now).unwrap();
+    balancer.offer(until(3, HOUR), now).unwrap();
+    assert_eq!(balancer.take(A, now + 45 * MS).map(|job| job.id), Some(3));
+    assert_eq!(balancer.hopeless(), [until(2, 50 * MS)]);
+    assert!(balancer.hopeless().is_empty());
+    let mut lenient = Balancer::new(UNBOUNDED, 1);
+    lenient.offer(until(1, 5 * MS), now).unwrap();
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Offer { kind: u8, tenant: u8, urgent: bool, left: u32 },
+    Take { ran: u32 },
+    Cancel(usize),
+    Advance(u32),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        5 => (0..4_u8, 0..3_u8, any::<bool>(), 1..2000_u32)
+            .prop_map(|(kind, tenant, urgent, left)| Event::Offer { kind, tenant, urgent, left }),
+        3 => (0..40_u32).prop_map(|ran| Event::Take { ran }),
+        1 => (0..20_usize).prop_map(Event::Cancel),
+        2 => (0..60_u32).prop_map(Event::Advance),
+    ]
+}
+
+proptest! {
+    /// Whatever is offered is taken, cancelled, given up or refused: once. None is given up that has not waited for as long as it may, or before the queue
+    /// is overloaded; of those that are not overloaded, none is taken while another of its priority and tenant comes before it by what both take and since
+    /// when they wait; none waits while the worker asks in vain.
+    #[test]
+    fn none_is_lost_and_none_overtaken_beyond_the_bound(events in proptest::collection::vec(event(), 1..300), refuse: bool, shed: bool) {
+        let options = Options { refuse_hopeless: refuse, max_delay: shed.then_some(TARGET), ..UNBOUNDED };
+        let mut balancer = Balancer::new(options, 1);
+        let mut waiting: BTreeMap<u32, (TestJob, Instant, u32)> = BTreeMap::new();
+        let (mut now, mut offered) = (Instant::now(), 0);
+        for event in events {
+            match event {
+                Event::Offer { kind, tenant, urgent, left } => {
+                    offered += 1;
+                    let priority = if urgent { Priority::INTERACTIVE } else { Priority::BATCH };
+                    let tenant = if tenant == 0 { Tenant::default() } else { Tenant::of(tenant) };
+                    let kind = Kind::taking(MS * 4_u32.pow(kind.into()) / 8);
+                    let labels = Labels { priority, kind, tenant };
+                    let job = TestJob { labels, deadline: Some(now + left * MS), ..job(offered) };
+                    match balancer.offer(job.clone(), now) {
+                        Ok(entry) => _ = waiting.insert(offered, (job, now, entry)),
+                        Err(Refused::Hopeless(job)) => prop_assert!(refuse && job.labels.kind.said().unwrap() > left * MS),
+                        Err(Refused::Full(_)) => prop_assert!(false),
+                    }
+                }
+                Event::Take { ran } => {
+                    let was_overloaded = balancer.is_overloaded();
+                    let job = balancer.take(A, now);
+                    for job in balancer.hopeless() {
+                        let (job, ..) = waiting.remove(&job.id).expect("it waits");
+                        prop_assert!(refuse && now + job.labels.kind.said().unwrap() > job.deadline.unwrap());
+                    }
+                    prop_assert_eq!(job.is_none(), waiting.is_empty());
+                    if let Some(job) = job {
+                        let (job, since, _) = waiting.remove(&job.id).expect("it waits");
+                        let rank = |job: &TestJob, since: Instant| since + job.labels.kind.said().unwrap() * PATIENCE;
+                        let with = |other: &TestJob| (other.labels.priority, other.labels.tenant) == (job.labels.priority, job.labels.tenant);
+                        // Those without a tenant are one flow for certain.
+                        if !was_overloaded && job.labels.tenant == Tenant::default() {
+                            let overtaken = waiting.values().filter(|(other, ..)| with(other)).find(|(other, at, _)| rank(other, *at) + MS / 1000 < rank(&job, since));
+                            prop_assert!(overtaken.is_none(), "{:?} before {:?}", job, overtaken);
+                        }
+                        balancer.done(A, ran * MS);
+                    }
+                }
+                Event::Cancel(n) => {
+                    if let Some(id) = waiting.keys().nth(n).copied() {
+                        let (job, _, entry) = waiting.remove(&id).expect("it waits");
+                        prop_assert_eq!(balancer.cancel(entry, RequestId { key: id, generation: 0 }), Some(job));
+                    }
+                }
+                Event::Advance(ms) => {
+                    now += ms * MS;
+                    while let Some(expired) = balancer.tick(now) {
+                        let Expired::Shed(job) = expired else { panic!("{expired:?}") };
+                        let (_, since, _) = waiting.remove(&job.id).expect("it waits");
+                        prop_assert!(shed && now - since >= TARGET);
+                    }
+                }
+            }
+            prop_assert_eq!(balancer.waiting(), waiting.len());
+        }
+        prop_assert_eq!(balancer.clear().len(), waiting.len());
+        prop_assert!(!balancer.is_overloaded() && balancer.next_event().is_none());
+    }
+}
