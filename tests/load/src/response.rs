@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
+    /// It says when to try again.
+    pub(crate) retry_after: bool,
     /// Bytes before the body.
     pub(crate) head: usize,
     /// Bytes of head and body.
@@ -29,7 +31,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
     };
     let body: usize = std::str::from_utf8(length)?.parse().context("Content-Length is no number")?;
     let status = response.code.context("an answer without a status")?;
-    Ok(Some(Answer { status, head, whole: head + body }))
+    let retry_after = header("retry-after").is_some();
+    Ok(Some(Answer { status, retry_after, head, whole: head + body }))
 }
 
 /// A `GET` for `path` that keeps the connection open.
@@ -44,7 +47,7 @@ mod tests {
     #[test]
     fn an_answer_ends_where_its_length_says() -> Result<()> {
         let bytes = b"HTTP/1.1 200 OK\r\nContent-length: 4\r\n\r\ntrueHTTP/1.1";
-        assert_eq!(parse(bytes)?, Some(Answer { status: 200, head: 38, whole: 42 }));
+        assert_eq!(parse(bytes)?, Some(Answer { status: 200, retry_after: false, head: 38, whole: 42 }));
         assert_eq!(parse(&bytes[..37])?, None);
         Ok(())
     }

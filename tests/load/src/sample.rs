@@ -35,6 +35,11 @@ pub(crate) enum Metric {
     FreedSeconds,
     HopMicros,
     RoundsPerSecond,
+    OthersP99Millis,
+    Goodput,
+    LateShare,
+    RefusedP99Millis,
+    AfterwardsP99Millis,
 }
 
 impl Metric {
@@ -63,6 +68,11 @@ impl Metric {
             Self::FreedSeconds => "freed after s",
             Self::HopMicros => "CPU µs/hop",
             Self::RoundsPerSecond => "rounds/s",
+            Self::OthersP99Millis => "others' p99 ms",
+            Self::Goodput => "goodput",
+            Self::LateShare => "late",
+            Self::RefusedP99Millis => "refused p99 ms",
+            Self::AfterwardsP99Millis => "afterwards p99 ms",
         }
     }
 }

@@ -19,7 +19,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
-use crate::response;
+use crate::response::{self, Answer};
 use crate::sample::latencies;
 
 /// A server that is silent for so long with requests under way has lost them.
@@ -33,6 +33,8 @@ pub(crate) struct Generator {
     /// Requests sent and not yet answered.
     under_way: usize,
     heard: Instant,
+    /// Requests may be refused: 503, with the time to try again, or 504.
+    may_refuse: bool,
 }
 
 /// An answer that is whole now.
@@ -40,6 +42,7 @@ pub(crate) struct Generator {
 struct Answered {
     connection: usize,
     at: Instant,
+    refused: bool,
 }
 
 struct Connection {
@@ -61,7 +64,12 @@ impl Generator {
             .collect::<Result<Vec<_>>>()
             .with_context(|| format!("cannot open {connections} connections to {address}"))?;
         let events = Vec::with_capacity(connections.len());
-        Ok(Self { epoll, connections, events, under_way: 0, heard: Instant::now() })
+        Ok(Self { epoll, connections, events, under_way: 0, heard: Instant::now(), may_refuse: false })
+    }
+
+    /// Takes it from the server that it refuses requests.
+    pub(crate) fn may_refuse(self) -> Self {
+        Self { may_refuse: true, ..self }
     }
 
     fn send(&mut self, connection: usize, request: &[u8]) -> Result<()> {
@@ -83,8 +91,11 @@ impl Generator {
         }
         for event in &self.events {
             let connection = usize::try_from(event.data.u64())?;
-            if self.connections[connection].receive()? {
-                answered.push(Answered { connection, at: Instant::now() });
+            if let Some(answer) = self.connections[connection].receive()? {
+                let refused = (answer.status == 503 && answer.retry_after) || answer.status == 504;
+                let expected = (200..300).contains(&answer.status) || refused && self.may_refuse;
+                ensure!(expected, "an answer was {}", answer.status);
+                answered.push(Answered { connection, at: Instant::now(), refused });
             }
         }
         self.under_way -= answered.len();
@@ -105,27 +116,26 @@ impl Connection {
         Ok(Self { stream, buffer: vec![0; 4096], filled: 0 })
     }
 
-    /// Reads once; whether the answer is whole now.
-    fn receive(&mut self) -> Result<bool> {
+    /// Reads once. The answer, if it is whole now.
+    fn receive(&mut self) -> Result<Option<Answer>> {
         if self.filled == self.buffer.len() {
             self.buffer.resize(2 * self.filled, 0);
         }
         match self.stream.read(&mut self.buffer[self.filled..]) {
             Ok(0) => bail!("the server closed a connection"),
             Ok(read) => self.filled += read,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error).context("a connection broke"),
         }
         let Some(answer) = response::parse(&self.buffer[..self.filled])? else {
-            return Ok(false);
+            return Ok(None);
         };
-        ensure!((200..300).contains(&answer.status), "an answer was {}", answer.status);
         ensure!(self.filled <= answer.whole, "more was answered than asked");
         let whole = self.filled == answer.whole;
         if whole {
             self.filled = 0;
         }
-        Ok(whole)
+        Ok(whole.then_some(answer))
     }
 }
 

@@ -21,6 +21,16 @@ pub(crate) struct Open {
     /// How late the generator itself was: from the moment a request was due to the moment it was
     /// sent, where a connection was free for it.
     pub(crate) sent_late: Histogram<u64>,
+    /// What each of `arrivals` came to, in their order.
+    pub(crate) ends: Vec<End>,
+}
+
+/// What a request came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct End {
+    /// From the moment when it was due.
+    pub(crate) after: Duration,
+    pub(crate) refused: bool,
 }
 
 /// Sends `arrivals` when they are due; waits for the answers to all.
@@ -29,36 +39,39 @@ pub(crate) fn run(generator: &mut Generator, requests: &[Vec<u8>], arrivals: &[A
     let mut sent_late = latencies();
     let mut free: Vec<usize> = (0..generator.connections.len()).collect();
     // Due, and every connection busy: the server's lateness, not ours.
-    let mut waiting: VecDeque<Arrival> = VecDeque::new();
-    let mut under_way: Vec<Option<Arrival>> = vec![None; free.len()];
-    let mut coming = arrivals.iter().copied().peekable();
+    let mut waiting: VecDeque<(usize, Arrival)> = VecDeque::new();
+    let mut under_way: Vec<Option<(usize, Arrival)>> = vec![None; free.len()];
+    let mut ends = vec![End::default(); arrivals.len()];
+    let mut coming = arrivals.iter().copied().enumerate().peekable();
     let mut answered = Vec::new();
     let start = Instant::now();
 
     while coming.peek().is_some() || generator.under_way > 0 {
-        while let Some(arrival) = coming.next_if(|arrival| arrival.due <= start.elapsed()) {
+        while let Some((at, arrival)) = coming.next_if(|(_, arrival)| arrival.due <= start.elapsed()) {
             let Some(connection) = free.pop() else {
-                waiting.push_back(arrival);
+                waiting.push_back((at, arrival));
                 continue;
             };
             generator.send(connection, &requests[arrival.kind])?;
             record(&mut sent_late, start.elapsed().saturating_sub(arrival.due));
-            under_way[connection] = Some(arrival);
+            under_way[connection] = Some((at, arrival));
         }
-        let until_next = coming.peek().map_or(Duration::MAX, |next| next.due.saturating_sub(start.elapsed()));
+        let until_next = coming.peek().map_or(Duration::MAX, |(_, next)| next.due.saturating_sub(start.elapsed()));
         generator.wait(until_next, &mut answered)?;
         for answer in &answered {
             let connection = answer.connection;
-            let arrival = under_way[connection].take().expect("an answer belongs to a request");
-            record(&mut latencies_by_kind[arrival.kind], (answer.at - start).saturating_sub(arrival.due));
+            let (at, arrival) = under_way[connection].take().expect("an answer belongs to a request");
+            let after = (answer.at - start).saturating_sub(arrival.due);
+            record(&mut latencies_by_kind[arrival.kind], after);
+            ends[at] = End { after, refused: answer.refused };
             match waiting.pop_front() {
                 Some(next) => {
-                    generator.send(connection, &requests[next.kind])?;
+                    generator.send(connection, &requests[next.1.kind])?;
                     under_way[connection] = Some(next);
                 }
                 None => free.push(connection),
             }
         }
     }
-    Ok(Open { answers: arrivals.len() as u64, latencies: latencies_by_kind, sent_late })
+    Ok(Open { answers: arrivals.len() as u64, latencies: latencies_by_kind, sent_late, ends })
 }

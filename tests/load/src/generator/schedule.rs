@@ -63,6 +63,25 @@ pub(crate) fn poisson(seed: u64, per_second: f64, time: Duration) -> Vec<Arrival
     .collect()
 }
 
+/// Arrivals of each kind at a rate of its own, over `time`.
+pub(crate) fn poisson_of_each(seed: u64, per_second: &[f64], time: Duration) -> Vec<Arrival> {
+    let of_kind = |(kind, rate): (usize, &f64)| {
+        let rate = *rate;
+        let mut gaps = ChaCha8Rng::seed_from_u64(seed);
+        gaps.set_stream(2 + kind as u64);
+        let mut at = 0.0;
+        let arrivals = std::iter::repeat_with(move || {
+            let uniform: f64 = gaps.random();
+            at += -(1.0 - uniform).ln() / rate;
+            Arrival { due: Duration::from_secs_f64(at), kind }
+        });
+        arrivals.take_while(move |arrival| arrival.due < time)
+    };
+    let mut all: Vec<_> = per_second.iter().enumerate().filter(|(_, rate)| **rate > 0.0).flat_map(of_kind).collect();
+    all.sort_by_key(|arrival| arrival.due);
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

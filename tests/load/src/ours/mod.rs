@@ -2,19 +2,21 @@
 
 mod graph;
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use prime_server::prelude::*;
-use prime_server::{Built, FrontEndRole, Links, ProxyRole, QueryError, Role, WorkerRole};
+use prime_server::{Built, FrontEndRole, Head, Kind as Cost, Links, ProxyRole, QueryError, Role, Tenant, WorkerRole};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Part;
-use crate::scenarios::{deadline, hostile, inversion};
+use crate::scenarios::{deadline, hostile, inversion, overload, tenants};
 use crate::work::{self, Job};
 
 /// The pipelines that scenarios ask for.
@@ -31,6 +33,24 @@ pub(crate) enum Kind {
     /// What `One` does, as a user who may not change how threads are scheduled.
     #[value(name = "prime-without-rights")]
     WithoutRights,
+    /// What `One` does, and says of each request how many digits its cost has.
+    #[value(name = "prime-kinds")]
+    Kinds,
+    /// As `Kinds`, and what it says is wrong for as many as not, at random.
+    #[value(name = "prime-shuffled")]
+    Shuffled,
+    /// What `One` does, by tenants: the query says whose a request is.
+    #[value(name = "prime-tenants")]
+    Tenants,
+    /// As `Tenants`, and says nothing of them.
+    #[value(name = "prime-no-tenants")]
+    NoTenants,
+    /// What `One` does, with the deadline and delay of [`overload`].
+    #[value(name = "prime-overload")]
+    Overload,
+    /// As `Overload`, and nothing is given up before its deadline.
+    #[value(name = "prime-overload-fifo")]
+    OverloadFifo,
     /// The same requests over two stages: the first reads the request, the second does the job.
     #[value(name = "prime-two")]
     Two,
@@ -82,6 +102,12 @@ struct IsPrime {
 fn job(request: &Request) -> Result<Job, StatusCode> {
     let head = request.head();
     Job::from_target(head.path(), head.query_string()).ok_or(StatusCode::NOT_FOUND)
+}
+
+/// Of the microseconds that a request asks for.
+fn digits(head: &Head) -> u64 {
+    let query = head.query_string().unwrap_or_default();
+    query.bytes().take_while(|byte| *byte != b'&').filter(u8::is_ascii_digit).count() as u64
 }
 
 #[stage]
@@ -198,6 +224,31 @@ fn pipeline(kind: Kind, workers: usize) -> Result<Built> {
         Kind::Chains => graph::chains(workers)?,
         Kind::One | Kind::WithoutRights => pipeline.stage::<whole>().workers(workers).build()?,
         Kind::Fifo => pipeline.stage::<whole>().workers(workers).demote(false).build()?,
+        Kind::Kinds => pipeline.kind(|head| Cost::number(digits(head))).stage::<whole>().workers(workers).build()?,
+        Kind::Shuffled => {
+            let shuffled = RandomState::new();
+            let asked = AtomicU64::new(0);
+            let kind = move |head: &Head| match shuffled.hash_one(asked.fetch_add(1, Ordering::Relaxed)) % 2 {
+                0 => Cost::number(digits(head)),
+                _ => Cost::number(1 + (digits(head) % 4)),
+            };
+            pipeline.kind(kind).stage::<whole>().workers(workers).build()?
+        }
+        Kind::Tenants => {
+            let tenant = |head: &Head| {
+                Tenant::of(head.query_string().and_then(|query| query.split_once("tenant=")).map(|(_, tenant)| tenant))
+            };
+            pipeline.tenant(tenant).stage::<whole>().workers(workers).max_delay(tenants::MAX_DELAY).build()?
+        }
+        Kind::NoTenants => pipeline.stage::<whole>().workers(workers).max_delay(tenants::MAX_DELAY).build()?,
+        Kind::Overload => {
+            let pipeline = pipeline.deadline(overload::DEADLINE).stage::<whole>().workers(workers);
+            pipeline.max_delay(overload::MAX_DELAY).build()?
+        }
+        Kind::OverloadFifo => {
+            let pipeline = pipeline.deadline(overload::DEADLINE).stage::<whole>().workers(workers);
+            pipeline.max_delay(overload::DEADLINE).refuse_hopeless(false).demote(false).build()?
+        }
         Kind::Two => pipeline.stage::<read>().workers(workers).stage::<perform>().workers(workers).build()?,
         Kind::Primes => pipeline.stage::<parse>().workers(workers).stage::<is_prime>().workers(workers).build()?,
         Kind::Attacked | Kind::FewFiles => {
@@ -205,6 +256,8 @@ fn pipeline(kind: Kind, workers: usize) -> Result<Built> {
             rustix::thread::disable_transparent_huge_pages(true)?;
             pipeline.stage::<attacked>().workers(workers).build()?
         }
-        Kind::Deadline => pipeline.stage::<whole>().workers(workers).timeout(deadline::LIMIT).build()?,
+        Kind::Deadline => {
+            pipeline.stage::<whole>().workers(workers).timeout(deadline::LIMIT).refuse_hopeless(false).build()?
+        }
     })
 }

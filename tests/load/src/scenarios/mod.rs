@@ -10,10 +10,12 @@ mod hops;
 pub(crate) mod hostile;
 mod idle;
 pub(crate) mod inversion;
+mod kinds;
 mod lone;
 mod memory;
 mod mix;
 mod open;
+pub(crate) mod overload;
 mod pipeline;
 mod prime;
 mod processes;
@@ -21,6 +23,7 @@ mod python;
 mod split;
 mod stages;
 mod steady;
+pub(crate) mod tenants;
 mod uniform;
 
 use std::path::PathBuf;
@@ -59,7 +62,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Scenario; 30] = [
+pub(crate) const ALL: [Scenario; 33] = [
     Scenario {
         name: "fixed",
         about: "a fixed answer from one stage of two workers, 64 connections",
@@ -137,6 +140,24 @@ pub(crate) const ALL: [Scenario; 30] = [
         about: "8 clients that ask for 8 ms and nothing else, beside 64 that ask for 8 µs, closed loop",
         rounds: 5,
         contest: heavies::contest,
+    },
+    Scenario {
+        name: "kinds",
+        about: "the mix, closed loop, with what each request costs said rightly, wrongly and not at all",
+        rounds: 5,
+        contest: kinds::contest,
+    },
+    Scenario {
+        name: "tenants",
+        about: "10 tenants, open loop at 85 % of capacity, and one of them with 100 times its share",
+        rounds: 5,
+        contest: tenants::contest,
+    },
+    Scenario {
+        name: "overload",
+        about: "open loop at 3 times capacity, then at half of it",
+        rounds: 3,
+        contest: overload::contest,
     },
     Scenario {
         name: "inversion",
