@@ -98,6 +98,23 @@ impl<J: Job> Balancer<J> {
         self.roster.slots()
     }
 
+    /// From now on so many run at a time. Workers above become spares when their job is over; spares get the slots that are new. Afterwards,
+    /// [`summon`](Self::summon).
+    pub(crate) fn set_slots(&mut self, slots: usize) {
+        self.roster.set_slots(slots);
+    }
+
+    /// How many slots nobody has.
+    pub(crate) fn lacking(&self) -> usize {
+        self.roster.lacking()
+    }
+
+    /// For how long jobs have had slots so far, those that run still among them.
+    pub(crate) fn used(&self, now: Instant) -> Duration {
+        let running = self.roster.busy().map(|(_, run)| now.saturating_duration_since(run.since));
+        self.turns.time + running.sum::<Duration>()
+    }
+
     /// How many jobs were demoted and run still.
     pub(crate) fn demoted(&self) -> usize {
         self.roster.demoted()

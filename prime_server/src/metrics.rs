@@ -92,6 +92,8 @@ pub(crate) struct StageMetrics {
     pub(crate) retried: IntCounter,
     /// Jobs that lost their slot.
     demoted: IntCounter,
+    /// How many jobs run at a time.
+    pub(crate) workers: IntGauge,
 }
 
 impl StageMetrics {
@@ -204,6 +206,8 @@ impl Metrics {
         let retried = IntCounter::with_opts(retried.const_labels(labels())).expect("legal names");
         let demoted = Opts::new("stage_demoted_total", "Jobs that ran for long while others waited, and made room.");
         let demoted = IntCounter::with_opts(demoted.const_labels(labels())).expect("legal names");
+        let workers = Opts::new("stage_workers", "Workers that may run a job at the same time.");
+        let workers = IntGauge::with_opts(workers.const_labels(labels())).expect("legal names");
         let outcomes = register(&self.registry, IntCounterVec::new(outcomes, &["reason"]).expect("legal names"));
         let queue_delay = match share {
             Share::Work => ("stage_ahead_delay_seconds", "How long jobs that were taken ahead waited for a thread."),
@@ -214,6 +218,7 @@ impl Metrics {
             queue_delay: histogram(queue_delay.0, queue_delay.1, true),
             run_time: histogram("stage_run_seconds", "How long jobs ran.", share != Share::Queue),
             retried: if share == Share::Queue { register(&self.registry, retried) } else { retried },
+            workers: if share == Share::Queue { workers } else { register(&self.registry, workers) },
             demoted: if share == Share::Queue { demoted } else { register(&self.registry, demoted) },
             ended: Ended::ALL.iter().map(|ended| outcomes.with_label_values(&[ended.as_str()])).collect(),
         }

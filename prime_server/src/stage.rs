@@ -1,5 +1,7 @@
 //! What a stage is: a function from one message to an outcome, and what a pipeline knows about it.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::{BoxError, Context, Message, StartError};
@@ -135,6 +137,48 @@ impl<S: Stage + Default> Construct for S {
     }
 }
 
+/// How many workers a stage has: a number, or a range of which it has as many as it needs.
+///
+/// ```
+/// use prime_server::Workers;
+///
+/// assert_ne!(Workers::from(2), Workers::from(2..=16));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workers {
+    pub(crate) least: usize,
+    pub(crate) most: usize,
+}
+
+impl Workers {
+    /// How many a process has that runs this stage alone.
+    pub(crate) fn in_a_process_of_its_own(self, budget: usize) -> usize {
+        self.most.min(budget.max(self.least))
+    }
+}
+
+impl From<usize> for Workers {
+    fn from(workers: usize) -> Self {
+        Self { least: workers, most: workers }
+    }
+}
+
+impl From<RangeInclusive<usize>> for Workers {
+    fn from(range: RangeInclusive<usize>) -> Self {
+        Self { least: *range.start(), most: *range.end() }
+    }
+}
+
+impl fmt::Display for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { least: 1, most: 1 } => f.write_str("1 worker"),
+            Self { least, most } if least == most => write!(f, "{least} workers"),
+            Self { least, most } => write!(f, "{least} to {most} workers"),
+        }
+    }
+}
+
 /// Options of a stage. An unset one takes the pipeline's default.
 ///
 /// ```
@@ -143,7 +187,7 @@ impl<S: Stage + Default> Construct for S {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageOptions {
-    pub(crate) workers: Option<usize>,
+    pub(crate) workers: Option<Workers>,
     pub(crate) queue: Option<usize>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) idempotent: bool,
@@ -173,8 +217,14 @@ impl StageOptions {
 
     /// How many workers (threads) the stage has. Default: one for each core.
     #[must_use]
-    pub const fn workers(mut self, workers: usize) -> Self {
-        self.workers = Some(workers);
+    pub const fn workers(self, workers: usize) -> Self {
+        self.workers_between(workers, workers)
+    }
+
+    /// The least and the most workers that the stage has, as it needs them: see [`Pipeline::workers`](crate::Pipeline::workers).
+    #[must_use]
+    pub const fn workers_between(mut self, least: usize, most: usize) -> Self {
+        self.workers = Some(Workers { least, most });
         self
     }
 

@@ -103,7 +103,7 @@ use crate::errors::Errors;
 /// # Options
 /// | option | meaning | default |
 /// |---|---|---|
-/// | `workers = 4` | how many workers (threads) the stage has | one for each core |
+/// | `workers = 4`, `workers = 2..=16` | how many workers (threads) the stage has; of a range, as many as it needs | one for each core |
 /// | `queue = 100` | the most jobs that may wait for a worker; one more is answered 503 | the pipeline's `max_in_flight` |
 /// | `timeout_ms = 2000` | the longest that a job may wait and run here, in milliseconds; then it is answered 504 | what is left of the request's deadline |
 /// | `demote = false` | a job that runs for long keeps its worker, also while shorter ones wait | it makes room, on Linux |

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Data, Error, Expr, ExprLit, Lit, Meta, Token};
+use syn::{Attribute, Data, Error, Expr, ExprLit, ExprRange, Lit, Meta, RangeLimits, Token};
 
 use crate::errors::Errors;
 
@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Bool,
     /// A whole number that is at least this one.
     Number(u64),
+    /// Such a number, or a range of them, both ends included.
+    Range(u64),
     /// A string that is not empty.
     Text,
 }
@@ -33,6 +35,7 @@ pub(crate) enum Value {
     Flag,
     Bool(bool),
     Number(u64),
+    Range(u64, u64),
     Text(String),
 }
 
@@ -114,13 +117,11 @@ impl Options {
 impl Kind {
     /// The option's value, or what it should be.
     fn value(self, option: &Meta) -> Result<Value, String> {
-        let literal = match option {
-            Meta::NameValue(pair) => match &pair.value {
-                Expr::Lit(ExprLit { lit, .. }) => Some(lit),
-                _ => None,
-            },
+        let value = match option {
+            Meta::NameValue(pair) => Some(&pair.value),
             _ => None,
         };
+        let literal = value.and_then(literal);
         match (self, literal, option) {
             (Kind::Flag, _, Meta::Path(_)) => Ok(Value::Flag),
             (Kind::Flag, ..) => Err("no value".to_owned()),
@@ -131,9 +132,37 @@ impl Kind {
                 _ => Err(number_from(least)),
             },
             (Kind::Number(least), ..) => Err(number_from(least)),
+            (Kind::Range(least), ..) => value
+                .and_then(|value| range(value).or_else(|| number(value).map(|number| (number, number))))
+                .filter(|(from, to)| *from >= least && from <= to)
+                .map(|(from, to)| Value::Range(from, to))
+                .ok_or_else(|| format!("{}, or a range like 2..=16", number_from(least))),
             (Kind::Text, Some(Lit::Str(text)), _) if !text.value().is_empty() => Ok(Value::Text(text.value())),
             (Kind::Text, ..) => Err("a text in quotes, and not an empty one".to_owned()),
         }
+    }
+}
+
+fn literal(value: &Expr) -> Option<&Lit> {
+    match value {
+        Expr::Lit(ExprLit { lit, .. }) => Some(lit),
+        _ => None,
+    }
+}
+
+/// The ends of a range that includes both.
+fn range(value: &Expr) -> Option<(u64, u64)> {
+    let Expr::Range(ExprRange { start: Some(start), limits: RangeLimits::Closed(_), end: Some(end), .. }) = value
+    else {
+        return None;
+    };
+    Some((number(start)?, number(end)?))
+}
+
+fn number(value: &Expr) -> Option<u64> {
+    match literal(value) {
+        Some(Lit::Int(number)) => number.base10_parse().ok(),
+        _ => None,
     }
 }
 
@@ -169,6 +198,7 @@ mod tests {
 
     const KNOWN: &[Known] = &[
         Known { key: "size", kind: Kind::Number(1), example: "size = 4" },
+        Known { key: "span", kind: Kind::Range(1), example: "span = 4" },
         Known { key: "fast", kind: Kind::Flag, example: "fast" },
         Known { key: "name", kind: Kind::Text, example: "name = \"x\"" },
     ];
@@ -190,10 +220,24 @@ mod tests {
     }
 
     #[test]
+    fn a_range_is_one_number_or_two() {
+        let span = |options| {
+            let mut errors = Errors::default();
+            let read = Options::new("it", KNOWN).read(options, &mut errors);
+            match read.value("span") {
+                Some(Value::Range(from, to)) => Some((*from, *to)),
+                _ => None,
+            }
+        };
+        assert_eq!(span(quote!(span = 3)), Some((3, 3)));
+        assert_eq!(span(quote!(span = 2..=16)), Some((2, 16)));
+    }
+
+    #[test]
     fn each_mistake_has_its_sentence() {
         assert_eq!(
             sentences(quote!(sise = 4)),
-            ["`#[it]` has no option `sise`: it has `size = 4`, `fast` and `name = \"x\"`"]
+            ["`#[it]` has no option `sise`: it has `size = 4`, `span = 4`, `fast` and `name = \"x\"`"]
         );
         assert_eq!(sentences(quote!(fast, size = 1, fast)), ["`fast` is given twice: leave one of them out"]);
         assert_eq!(sentences(quote!(fast = true)), ["`fast` takes no value: write `fast`"]);
@@ -201,11 +245,17 @@ mod tests {
         for wrong in [quote!(size = 0), quote!(size = "4"), quote!(size = -4), quote!(size(4)), quote!(size)] {
             assert_eq!(sentences(wrong), number);
         }
+        let span = ["`span` takes a whole number, 1 or more, or a range like 2..=16: write `span = 4`"];
+        for wrong in
+            [quote!(span = 2..4), quote!(span = 0..=4), quote!(span = 4..=2), quote!(span = ..=2), quote!(span = "4")]
+        {
+            assert_eq!(sentences(wrong), span);
+        }
         let text = ["`name` takes a text in quotes, and not an empty one: write `name = \"x\"`"];
         for wrong in [quote!(name = ""), quote!(name = x), quote!(name = 4)] {
             assert_eq!(sentences(wrong), text);
         }
-        let form = ["options are written `size = 4`, `fast` and `name = \"x\"`, with commas between them"];
+        let form = ["options are written `size = 4`, `span = 4`, `fast` and `name = \"x\"`, with commas between them"];
         for wrong in [quote!("x"), quote!(size = 4 fast), quote!(size: 4)] {
             assert_eq!(sentences(wrong), form);
         }

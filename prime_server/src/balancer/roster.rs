@@ -53,6 +53,28 @@ impl Roster {
         self.slots
     }
 
+    /// From now on there are so many slots. Workers above become spares once they are idle.
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.slots = slots;
+        while self.held < slots
+            && let Some(spare) = self.spares.pop()
+        {
+            self.admit(spare);
+            self.park(spare);
+        }
+        while self.held > slots
+            && let Some(idle) = self.idle.pop()
+        {
+            self.held -= 1;
+            self.admit(idle);
+        }
+    }
+
+    /// How many slots nobody has.
+    pub(super) fn lacking(&self) -> usize {
+        self.slots.saturating_sub(self.held)
+    }
+
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.held
@@ -88,6 +110,10 @@ impl Roster {
             Worker::Absent => self.admit(worker),
             Worker::Idle | Worker::Summoned => self.unpark(worker),
             Worker::Spare | Worker::Free | Worker::Busy(_) | Worker::Demoted(_) => {}
+        }
+        if self.held > self.slots && self.workers[worker.0] == Worker::Free {
+            self.held -= 1;
+            self.admit(worker);
         }
         self.workers[worker.0] == Worker::Free
     }

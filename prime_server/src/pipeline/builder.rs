@@ -16,7 +16,7 @@ use crate::http1::Limits;
 use crate::route::Manner;
 use crate::{
     Construct, Feeds, Head, Kind, Outcome, Priority, Request, RouteTo, Run, Splits, Stage, StartError, Step, Tenant,
-    outcome,
+    Workers, outcome,
 };
 
 /// A pipeline under construction: stages in the order in which a request passes them.
@@ -62,6 +62,7 @@ impl Pipeline {
             deadline_header: None,
             max_hops: MAX_HOPS,
             max_parts: MAX_PARTS,
+            core_budget: None,
             settings: Settings::default(),
         };
         Self { options, finished: Vec::new(), last: NoStage }
@@ -294,6 +295,14 @@ impl<L> Pipeline<L> {
         self
     }
 
+    /// How many workers all stages have together, where some of them have [a range](Self::workers): once they have so many, a stage that is
+    /// behind gets the worker of one that has it to spare, or whose jobs wait far less. The least of each stage is had in any case.
+    /// Default: one for each core.
+    pub fn core_budget(mut self, workers: usize) -> Self {
+        self.options.core_budget = Some(workers);
+        self
+    }
+
     /// The most times that a request may go from one stage to another; past it the answer is 508. Default: 64.
     pub fn max_hops(mut self, hops: u32) -> Self {
         self.options.max_hops = hops;
@@ -324,8 +333,13 @@ impl<L> Pipeline<L> {
 
 impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
     /// How many workers (threads) the last stage has; at most 8192 in all stages together. Default: one for each core.
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.last.options = self.last.options.workers(workers);
+    ///
+    /// `.workers(2..=16)` lets the stage have as many as it needs: it starts with the least, has more within a second once it is
+    /// behind (its jobs wait and its workers are busy), as far as the [`core_budget`](Self::core_budget) goes, and fewer when it has not
+    /// needed them for 10 s. The log says why. A worker process, which has one stage, has the most from the start, or the budget if that
+    /// is less.
+    pub fn workers(mut self, workers: impl Into<Workers>) -> Self {
+        self.last.options.workers = Some(workers.into());
         self
     }
 

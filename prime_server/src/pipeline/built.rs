@@ -57,6 +57,7 @@ pub struct Built {
     /// The routes by method and path.
     pub(super) entries: Vec<Route>,
     pub(super) hops: Hops,
+    pub(super) core_budget: Option<usize>,
     pub(super) settings: Settings,
 }
 

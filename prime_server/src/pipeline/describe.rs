@@ -117,7 +117,7 @@ impl Built {
     fn limits(&self, stage: &Definition) -> String {
         let workers = workers::of(stage);
         let queue = stage.options.queue.unwrap_or(self.settings.max_in_flight);
-        let mut text = format!("{workers} worker{}, queue of {queue}", if workers == 1 { "" } else { "s" });
+        let mut text = format!("{workers}, queue of {queue}");
         if let Some(timeout) = stage.options.timeout {
             text += &format!(", timeout {timeout:?}");
         }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::built::{Built, Definition, Hops};
 use super::graph::{self, Entry};
-use crate::StartError;
 use crate::context::FOREVER;
 use crate::frontend::{Cors, Door, Route, Settings};
+use crate::{StartError, Workers};
 
 pub(super) struct PipelineOptions {
     pub(super) name: String,
@@ -17,6 +17,7 @@ pub(super) struct PipelineOptions {
     pub(super) deadline_header: Option<String>,
     pub(super) max_hops: u32,
     pub(super) max_parts: usize,
+    pub(super) core_budget: Option<usize>,
     pub(super) settings: Settings,
 }
 
@@ -40,7 +41,10 @@ impl PipelineOptions {
             self.check_stage(stage)?;
             stage.options.timeout = stage.options.timeout.map(|limit| limit.min(FOREVER));
         }
-        let workers = stages.iter().map(|stage| stage.options.workers.unwrap_or(1)).fold(0, usize::saturating_add);
+        let workers = stages
+            .iter()
+            .map(|stage| stage.options.workers.map_or(1, |workers| workers.most))
+            .fold(0, usize::saturating_add);
         require(workers <= MAX_WORKERS, || format!("pipeline `{pipeline}`"), "it has more than 8192 workers")?;
         for (at, stage) in stages.iter().enumerate() {
             if stages[..at].iter().any(|before| before.name == stage.name) {
@@ -61,6 +65,11 @@ impl PipelineOptions {
             require(false, place, &format!("`deadline_header` is `{name}`, and no header has such a name"))
                 .map(|()| None)
         })?;
+        require(
+            self.core_budget != Some(0),
+            place,
+            "`core_budget` is 0, so that no stage could have more workers than its least",
+        )?;
         require(self.max_parts > 0, place, "`max_parts` is 0, so that no request could be split")?;
         let entries = graph::connect(&pipeline, &mut stages, &self.routes)?;
         let routes: Vec<Route> = std::iter::zip(self.routes, &entries)
@@ -74,16 +83,20 @@ impl PipelineOptions {
             door: Arc::new(door),
             entries: routes,
             hops: limits,
+            core_budget: self.core_budget,
             settings: self.settings,
         })
     }
 
     fn check_stage(&self, stage: &Definition) -> Result<(), StartError> {
         let place = || format!("stage `{}` of pipeline `{}`", stage.name, self.name);
-        require(stage.options.workers != Some(0), place, "`workers` is 0, so that no job would ever run")?;
+        let workers = stage.options.workers.unwrap_or(Workers { least: 1, most: 1 });
+        require(workers.least > 0, place, "`workers` is 0, so that no job would ever run")?;
+        require(workers.least <= workers.most, place, "`workers` is a range from more to less, which is empty")?;
         let legal = !stage.name.is_empty() && !stage.name.contains(|c: char| c.is_control());
         require(legal, place, "the name is empty or has a control character, which no thread or metric may bear")?;
-        let too_few = std::iter::zip(stage.options.max_instances, stage.options.workers).any(|(most, few)| most < few);
+        let too_few =
+            std::iter::zip(stage.options.max_instances, stage.options.workers).any(|(most, few)| most < few.most);
         let problem = "`max_instances` is less than `workers`, each of which has an instance";
         require(!too_few && stage.options.max_instances != Some(0), place, problem)?;
         let timeout = stage.options.timeout;

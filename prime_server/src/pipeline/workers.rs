@@ -11,20 +11,29 @@ use crossbeam_channel::Sender;
 use super::built::{Built, Definition};
 use super::options::MAX_WORKERS;
 use super::running::system;
-use crate::StartError;
 use crate::kernel::CAN_DEMOTE;
 use crate::panics::log;
 use crate::seat::Call;
 use crate::supervisor;
 use crate::transport::{Outlet, Pool, Size, StreamSink};
 use crate::worker::{Duties, Worker};
+use crate::{StartError, Workers};
 
 /// A stage whose constructor takes longer has no spare workers.
 const SLOW: Duration = Duration::from_millis(100);
 
 /// How many threads a stage has.
-pub(super) fn of(stage: &Definition) -> usize {
-    stage.options.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+pub(super) fn of(stage: &Definition) -> Workers {
+    stage.options.workers.unwrap_or_else(|| cores().into())
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many threads all stages have together, those of demoted jobs not counted, where some can have more.
+pub(super) fn budget(built: &Built) -> usize {
+    built.core_budget.unwrap_or_else(cores)
 }
 
 /// How long a stage's jobs may wait in a queue that stands.
@@ -36,11 +45,12 @@ pub(super) fn max_delay(stage: &Definition, deadline: Duration) -> Duration {
 }
 
 /// How many workers a stage may have of which so many run at a time.
-pub(super) fn size(stage: &Definition, slots: usize, max_in_flight: usize) -> Size {
-    let usual = if stage.is_stateless { max_in_flight } else { 2 * slots };
-    let most = stage.options.max_instances.unwrap_or(usual).clamp(slots, MAX_WORKERS);
+pub(super) fn size(stage: &Definition, workers: Workers, max_in_flight: usize) -> Size {
+    let Workers { least, most } = workers;
+    let usual = if stage.is_stateless { max_in_flight } else { 2 * most };
+    let instances = stage.options.max_instances.unwrap_or(usual).clamp(most, MAX_WORKERS);
     let demotes = CAN_DEMOTE && stage.options.demote.unwrap_or(true);
-    Size { slots, instances: if demotes { most } else { slots }, fed_from_afar: false }
+    Size { slots: least, most, demotes, instances: if demotes { instances } else { most }, fed_from_afar: false }
 }
 
 /// Starts the workers of each pool, and returns once each has constructed its stage. They keep `alive` from being disconnected.
@@ -84,7 +94,7 @@ pub(super) fn start(
             duties.pool.never_demote();
         }
     }
-    supervisor::start(all, call, Box::new(hire)).map_err(|error| system("start a thread", error))
+    supervisor::start(all, budget(built), call, Box::new(hire)).map_err(|error| system("start a thread", error))
 }
 
 type Made = (Arc<Duties>, Result<Duration, StartError>);
@@ -114,7 +124,7 @@ fn duties(built: &Built, stage: &Definition, pool: &Arc<Pool>, outlet: &Arc<dyn 
         pool: Arc::clone(pool),
         outlet: Arc::clone(outlet),
         metrics: Arc::clone(pool.metrics()),
-        sink: Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, pool.slots())),
+        sink: Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, pool.bounds().1)),
         compress: built.settings.compress,
     }
 }

@@ -1,10 +1,12 @@
 //! The thread that looks after a process's workers: it demotes those whose job has outrun its quantum while others wait, has spares made
-//! ahead, sees that demoted jobs get on, and does for demoted workers what they must not do themselves.
+//! ahead, sees that demoted jobs get on, moves workers to the stages that are behind, and does for demoted workers what they must not do themselves.
 //!
 //! It sleeps while no job waits and none is demoted.
 
 mod pace;
 mod share;
+mod sizer;
+mod sizing;
 mod watch;
 
 use std::io;
@@ -13,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::share::TURN;
+use self::sizer::Sizer;
 use self::watch::Watch;
 use crate::kernel::Tid;
 use crate::panics::{caught, log};
@@ -30,6 +33,7 @@ struct Supervisor {
     watches: Vec<Watch>,
     hire: Hire,
     turn: Turn,
+    sizer: Option<Sizer>,
 }
 
 /// Whether jobs are given out.
@@ -43,10 +47,12 @@ enum Turn {
     Rest(Instant),
 }
 
-/// Starts to look after these stages. It ends once their pools are closed and their workers have ended.
-pub(crate) fn start(duties: Vec<Arc<Duties>>, call: Arc<Call>, hire: Hire) -> io::Result<()> {
-    let watches = duties.into_iter().map(Watch::new).collect();
-    let mut supervisor = Supervisor { watches, hire, turn: Turn::Work };
+/// Starts to look after these stages, of which those whose number of workers may change have so many all together as the budget says. It ends
+/// once their pools are closed and their workers have ended.
+pub(crate) fn start(duties: Vec<Arc<Duties>>, budget: usize, call: Arc<Call>, hire: Hire) -> io::Result<()> {
+    let watches: Vec<_> = duties.into_iter().map(Watch::new).collect();
+    let sizer = Sizer::new(&watches, budget);
+    let mut supervisor = Supervisor { watches, hire, turn: Turn::Work, sizer };
     let run = move || {
         call.answer_here();
         take_precedence();
@@ -87,6 +93,7 @@ impl Supervisor {
             due.extend(seen.due);
             starving |= seen.starving;
         }
+        due.extend(self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now)));
         let mut pools = self.watches.iter().map(Watch::pool);
         due.extend(self.turn.pass(starving, &mut pools, now));
         due.into_iter().min()

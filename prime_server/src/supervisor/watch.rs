@@ -181,7 +181,7 @@ impl Watch {
         if self.not_before.is_some_and(|until| until > now) {
             return;
         }
-        let wanted = self.ahead.saturating_sub(view.spares + view.hired).min(view.room);
+        let wanted = (self.ahead + view.lacking).saturating_sub(view.spares + view.hired).min(view.room);
         for _ in 0..wanted {
             if let Err(error) = hire(&self.duties) {
                 let stage = self.duties.stage;

@@ -19,7 +19,7 @@ mod standing;
 pub(crate) mod zmq;
 
 pub(crate) use local::Local;
-pub(crate) use pool::{Next, Overdue, Pool, Size, Source, View};
+pub(crate) use pool::{Next, Overdue, Pool, Size, Source, Usage, View};
 pub(crate) use sink::{SeatSink, StreamSink};
 pub(crate) use standing::{DRAINING, Standing};
 

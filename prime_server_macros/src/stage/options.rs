@@ -8,7 +8,7 @@ use crate::errors::Errors;
 use crate::options::{Kind, Known, Options, Value};
 
 const KNOWN: &[Known] = &[
-    Known { key: "workers", kind: Kind::Number(1), example: "workers = 4" },
+    Known { key: "workers", kind: Kind::Range(1), example: "workers = 4" },
     Known { key: "queue", kind: Kind::Number(0), example: "queue = 100" },
     Known { key: "timeout_ms", kind: Kind::Number(1), example: "timeout_ms = 2000" },
     Known { key: "idempotent", kind: Kind::Flag, example: "idempotent" },
@@ -56,6 +56,11 @@ fn call(key: &str, value: &Value) -> Option<TokenStream> {
             let number = Literal::u64_unsuffixed(*number);
             Some(quote!(.#method(#number)))
         }
+        Value::Range(least, most) => {
+            let between = format_ident!("{key}_between");
+            let (least, most) = (Literal::u64_unsuffixed(*least), Literal::u64_unsuffixed(*most));
+            Some(quote!(.#between(#least, #most)))
+        }
         Value::Flag => Some(quote!(.#method(true))),
         Value::Bool(value) => Some(quote!(.#method(#value))),
         Value::Text(_) => None,
@@ -74,7 +79,8 @@ mod tests {
         let options = StageOptions::read(given, &mut errors);
         assert!(errors.is_empty());
         assert_eq!(options.name().as_deref(), Some("sieve"));
-        let calls = quote!(.workers(4).timeout_ms(2000).idempotent(true).demote(false).max_instances(64)).to_string();
+        let calls = quote!(.workers_between(4, 4).timeout_ms(2000).idempotent(true).demote(false).max_instances(64))
+            .to_string();
         assert!(options.defaults().unwrap().to_string().contains(&calls));
         assert!(StageOptions::read(quote!(name = "sieve"), &mut errors).defaults().is_none());
     }

@@ -30,7 +30,7 @@ fn no_thread_wakes_up_while_nothing_happens() {
     let pipeline = Pipeline::new("idle")
         .health("/healthz")
         .stage_from(first(|_: Request, _: &Context| "ok"))
-        .workers(2)
+        .workers(2..=4)
         .timeout(Duration::from_secs(600))
         .build()
         .unwrap();

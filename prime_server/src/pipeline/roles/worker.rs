@@ -71,7 +71,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let place = format!("worker of stage `{}` of pipeline `{}`", role.stage, built.name);
     let refuse = |problem: String| StartError::Option { place: place.clone(), problem };
     let at = built.find_stage(&role.stage, &place)?;
-    let threads = role.threads.unwrap_or_else(|| workers::of(&built.stages[at]));
+    let threads =
+        role.threads.unwrap_or_else(|| workers::of(&built.stages[at]).in_a_process_of_its_own(workers::budget(built)));
     if threads == 0 {
         return Err(refuse("it has 0 threads, so that no job would ever run".to_owned()));
     }
@@ -99,7 +100,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     };
     let (call, size) = (
         Arc::new(Call::default()),
-        Size { fed_from_afar: true, ..workers::size(stage, threads, built.settings.max_in_flight) },
+        Size { fed_from_afar: true, ..workers::size(stage, threads.into(), built.settings.max_in_flight) },
     );
     let pool = Arc::new(Pool::new(id, metrics, queueing, size, Arc::clone(&call)));
     let stages = built.stages.iter().map(|stage| (stage.name.to_owned(), stage.takes.message().1)).collect();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 pub(crate) use self::source::{Next, Source};
-pub(crate) use self::supervision::{Overdue, View};
+pub(crate) use self::supervision::{Overdue, Usage, View};
 use super::{Envelope, Rejected};
 use crate::balancer::{Balancer, Expired, Options, Refused, Turns, WorkerId};
 use crate::context::Place;
@@ -32,8 +32,11 @@ pub(crate) struct Pool {
 /// How many workers a pool may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// How many jobs run at a time.
+    /// How many jobs run at a time: at first, and the least.
     pub(crate) slots: usize,
+    /// The most, if that may change.
+    pub(crate) most: usize,
+    pub(crate) demotes: bool,
     /// How many workers there are at most, demoted ones among them. Where there are no more than slots, nothing is demoted.
     pub(crate) instances: usize,
     /// Its queue is in another process: jobs may wait that are not here.
@@ -59,6 +62,9 @@ struct Station {
     /// There is a job that makes room as soon as a short one comes.
     ready: bool,
     fed_from_afar: bool,
+    demotes: bool,
+    /// More jobs may run at a time than at first.
+    may_grow: bool,
     closed: bool,
 }
 
@@ -86,21 +92,24 @@ impl Pool {
             seats: Slab::new(),
             hired: 0,
             hired_in_vain: false,
-            instances: size.instances.max(size.slots),
+            instances: size.instances.max(size.most),
             planned: None,
             watched: false,
             active: false,
             ready: false,
             fed_from_afar: size.fed_from_afar,
+            demotes: size.demotes,
+            may_grow: size.most > size.slots,
             closed: false,
         };
+        metrics.workers.set(size.slots as i64);
         Self { stage, metrics, timeout: options.timeout, size, supervisor, station: Mutex::new(station) }
     }
 
     /// A pool of so many workers, all of which have their place, and that nobody supervises.
     #[cfg(test)]
     pub(crate) fn of_test(stage: StageId, metrics: StageMetrics, options: Options, workers: usize) -> Self {
-        let size = Size { slots: workers, instances: workers, fed_from_afar: false };
+        let size = Size { slots: workers, most: workers, demotes: false, instances: workers, fed_from_afar: false };
         let pool = Self::new(stage, Arc::new(metrics), options, size, Arc::default());
         (0..workers).for_each(|_| _ = pool.hire());
         pool
@@ -112,7 +121,7 @@ impl Pool {
 
     /// How many jobs run at a time.
     pub(crate) fn slots(&self) -> usize {
-        self.size.slots
+        self.lock().balancer.slots()
     }
 
     /// What jobs have had of the slots so far.

@@ -35,7 +35,9 @@ pub(crate) struct View {
     /// When to look again at the latest, where jobs wait.
     pub(crate) next: Option<Instant>,
     pub(crate) spares: usize,
-    /// How many workers more there may be, and how many are being made.
+    /// How many slots nobody has.
+    pub(crate) lacking: usize,
+    /// How many workers more there may be, which is none once the pool is closed, and how many are being made.
     pub(crate) room: usize,
     pub(crate) hired: usize,
     /// One could not be made.
@@ -45,6 +47,15 @@ pub(crate) struct View {
     pub(crate) longest: Option<(Arc<Seat>, Instant)>,
 }
 
+/// What the workers of a pool have done so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    pub(crate) waiting: usize,
+    /// How many jobs have had a slot, and for how long all together, those that run still among them.
+    pub(crate) jobs: u64,
+    pub(crate) time: Duration,
+}
+
 impl Pool {
     /// The supervisor looks. Where nothing waits, it will not by itself any more.
     pub(crate) fn view(&self, now: Instant) -> View {
@@ -52,9 +63,10 @@ impl Pool {
         station.watched = std::mem::take(&mut station.active) || station.is_active();
         let hired_in_vain = std::mem::take(&mut station.hired_in_vain);
         station.ready |= station.balancer.runs_long() && !station.balancer.short_waits();
-        let Station { balancer, seats, hired, instances, watched, .. } = &*station;
+        let may_demote = station.may_demote();
+        let Station { balancer, seats, hired, instances, watched, closed, .. } = &*station;
         let seat = |worker: WorkerId| Arc::clone(&seats[worker.0]);
-        let overdue = balancer.overdue(now).filter(|_| *watched);
+        let overdue = balancer.overdue(now).filter(|_| *watched && may_demote);
         let quantum = balancer.quantum();
         let long = |worker| balancer.is_long(worker);
         let overdue =
@@ -62,9 +74,13 @@ impl Pool {
         View {
             overdue: overdue.collect(),
             quantum,
-            next: balancer.next_overdue(now).or((!balancer.is_busy()).then(|| now + quantum)).filter(|_| *watched),
+            next: balancer
+                .next_overdue(now)
+                .or((!balancer.is_busy()).then(|| now + quantum))
+                .filter(|_| *watched && may_demote),
             spares: balancer.spares(),
-            room: instances.saturating_sub(seats.len()),
+            lacking: balancer.lacking(),
+            room: if *closed { 0 } else { instances.saturating_sub(seats.len()) },
             hired: *hired,
             hired_in_vain,
             demoted: balancer.demoted(),
@@ -78,7 +94,7 @@ impl Pool {
         let Overdue { worker, seat, since, .. } = overdue;
         let mut station = self.lock();
         // Jobs that go on although nobody waits for them must not be multiplied.
-        let too_many = station.balancer.abandoned() >= self.size.slots;
+        let too_many = station.balancer.abandoned() >= station.balancer.slots();
         let in_vain = overdue.long && !station.balancer.short_waits();
         if too_many || in_vain || !station.balancer.is_behind() || station.balancer.spares() == 0 || !seat.gate.hold() {
             return false;
@@ -93,6 +109,26 @@ impl Pool {
         seat.gate.demoted();
         spare.unpark();
         true
+    }
+
+    /// The least and the most jobs that may run at a time.
+    pub(crate) fn bounds(&self) -> (usize, usize) {
+        (self.size.slots, self.size.most)
+    }
+
+    /// What its workers have done so far.
+    pub(crate) fn usage(&self, now: Instant) -> Usage {
+        let station = self.lock();
+        let jobs = station.balancer.turns().jobs;
+        Usage { waiting: station.balancer.waiting(), jobs, time: station.balancer.used(now) }
+    }
+
+    /// From now on so many jobs run at a time.
+    pub(crate) fn resize(&self, slots: usize) {
+        let mut station = self.lock();
+        station.balancer.set_slots(slots);
+        self.metrics.workers.set(slots as i64);
+        self.wake(station);
     }
 
     /// Whether jobs may wait that are not here.
@@ -126,7 +162,8 @@ impl Pool {
     /// Nothing is to be demoted here any more.
     pub(crate) fn never_demote(&self) {
         let mut station = self.lock();
-        station.instances = self.size.slots;
+        station.instances = self.size.most;
+        station.demotes = false;
     }
 
     /// Lets a spare go.
@@ -141,12 +178,13 @@ impl Pool {
 impl Station {
     /// Whether there may be more workers than slots.
     fn may_demote(&self) -> bool {
-        self.instances > self.balancer.slots()
+        self.demotes && self.instances > self.balancer.slots()
     }
 
     /// Whether jobs wait, or may wait where that cannot be seen from here.
     fn is_active(&self) -> bool {
-        self.may_demote() && (self.balancer.is_behind() || self.fed_from_afar && self.balancer.is_busy())
+        (self.may_demote() || self.may_grow)
+            && (self.balancer.is_behind() || self.fed_from_afar && self.balancer.is_busy())
     }
 
     /// Whether the supervisor must be told so.
