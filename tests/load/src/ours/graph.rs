@@ -1,5 +1,6 @@
 //! Pipelines that are more than a line: rounds, parts, and chains of many stages.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -70,6 +71,28 @@ pub(super) fn cycle(workers: usize) -> Result<Built, StartError> {
 /// The same, all rounds of a job in one call.
 pub(super) fn one_call(workers: usize) -> Result<Built, StartError> {
     counted().stage::<rounds>().stage::<all_rounds>().workers(workers).node::<done>().build()
+}
+
+/// What a job of [`sized`] waits for.
+const LOOK_UP: Duration = Duration::from_millis(10);
+
+#[stage(demote = false)]
+fn here(_: Request) -> &'static str {
+    std::thread::sleep(LOOK_UP);
+    work::FIXED_ANSWER
+}
+
+#[stage(demote = false)]
+fn there(_: Request) -> &'static str {
+    std::thread::sleep(LOOK_UP);
+    work::FIXED_ANSWER
+}
+
+/// `GET /here` and `GET /there`, a stage each, that wait for something else than a processor; 8 workers in all.
+pub(super) fn sized(here_has: RangeInclusive<usize>, there_has: RangeInclusive<usize>) -> Result<Built, StartError> {
+    let pipeline =
+        Pipeline::new("sized").core_budget(8).route(Method::GET, "/here").route_to::<there>(Method::GET, "/there");
+    pipeline.stage::<here>().workers(here_has).node::<there>().workers(there_has).build()
 }
 
 #[derive(Message, Serialize, Deserialize)]

@@ -51,6 +51,15 @@ pub(crate) enum Kind {
     /// As `Overload`, and nothing is given up before its deadline.
     #[value(name = "prime-overload-fifo")]
     OverloadFifo,
+    /// `GET /here` and `GET /there`, a stage each, that share 8 workers as they need them.
+    #[value(name = "prime-sized")]
+    Sized,
+    /// As `Sized`, with 1 worker here and 7 there.
+    #[value(name = "prime-one-and-seven")]
+    OneAndSeven,
+    /// As `Sized`, with 4 workers each.
+    #[value(name = "prime-four-and-four")]
+    FourAndFour,
     /// The same requests over two stages: the first reads the request, the second does the job.
     #[value(name = "prime-two")]
     Two,
@@ -224,6 +233,9 @@ fn pipeline(kind: Kind, workers: usize) -> Result<Built> {
         Kind::Chains => graph::chains(workers)?,
         Kind::One | Kind::WithoutRights => pipeline.stage::<whole>().workers(workers).build()?,
         Kind::Fifo => pipeline.stage::<whole>().workers(workers).demote(false).build()?,
+        Kind::Sized => graph::sized(1..=8, 1..=8)?,
+        Kind::OneAndSeven => graph::sized(1..=1, 7..=7)?,
+        Kind::FourAndFour => graph::sized(4..=4, 4..=4)?,
         Kind::Kinds => pipeline.kind(|head| Cost::number(digits(head))).stage::<whole>().workers(workers).build()?,
         Kind::Shuffled => {
             let shuffled = RandomState::new();

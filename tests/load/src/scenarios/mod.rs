@@ -20,6 +20,7 @@ mod pipeline;
 mod prime;
 mod processes;
 mod python;
+mod shift;
 mod split;
 mod stages;
 mod steady;
@@ -62,7 +63,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Scenario; 33] = [
+pub(crate) const ALL: [Scenario; 34] = [
     Scenario {
         name: "fixed",
         about: "a fixed answer from one stage of two workers, 64 connections",
@@ -158,6 +159,12 @@ pub(crate) const ALL: [Scenario; 33] = [
         about: "open loop at 3 times capacity, then at half of it",
         rounds: 3,
         contest: overload::contest,
+    },
+    Scenario {
+        name: "shift",
+        about: "two stages that share 8 workers, and 64 clients nine tenths of whom go from one to the other",
+        rounds: 3,
+        contest: shift::contest,
     },
     Scenario {
         name: "inversion",

@@ -17,7 +17,7 @@ use crate::server::Running;
 
 const TENANTS: usize = 10;
 /// What each request costs.
-const MICROS: u64 = 1000;
+const MICROS: u64 = 5000;
 const WORKERS: f64 = 2.0;
 /// How long requests of a tenant that sends too many wait before they are refused.
 pub(crate) const MAX_DELAY: Duration = Duration::from_millis(20);
@@ -25,7 +25,7 @@ pub(crate) const MAX_DELAY: Duration = Duration::from_millis(20);
 const LOAD: f64 = 0.85;
 /// How much more the first sends.
 const TIMES: f64 = 100.0;
-const CONNECTIONS: usize = 512;
+const CONNECTIONS: usize = 1024;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 const EQUAL: &str = "ours, all alike";
