@@ -111,11 +111,6 @@ impl Pool {
         self.wake(station);
     }
 
-    #[cfg(test)]
-    pub(crate) fn is_still(&self) -> bool {
-        self.lock().balancer.is_still()
-    }
-
     /// Nothing is to be demoted here any more.
     pub(crate) fn never_demote(&self) {
         let mut station = self.lock();
