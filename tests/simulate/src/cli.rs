@@ -63,7 +63,7 @@ enum Command {
 struct Run {
     /// How service times are distributed: constant:TIME, exponential:MEAN,
     /// bimodal:LONG_PART,SHORT,LONG or pareto:LEAST,ALPHA (cut off at 10^4 times its least), in
-    /// microseconds. Without numbers: 100, 100, 0.06,8,8000 and 8,1.1.
+    /// microseconds. Without numbers: 100, 1000, 0.06,8,8000 and 8,1.1.
     #[arg(long, default_value = "bimodal", value_name = "NAME[:NUMBERS]", verbatim_doc_comment)]
     workload: Shape,
 

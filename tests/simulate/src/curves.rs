@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::plot::Plot;
+use crate::plot::{Across, Plot};
 use crate::policy::{self, Entry, Machine};
 use crate::progress::Progress;
 use crate::summary::Summary;
@@ -60,7 +60,7 @@ pub const CURVES: [Curve; 4] = [
         name: "workers",
         shape: "bimodal",
         policies: &["fifo", "demotion", "srpt"],
-        against: Against::Workers(0.85),
+        against: Against::Workers(0.95),
     },
 ];
 
@@ -70,8 +70,8 @@ impl Curve {
     pub fn simulate(&self, jobs: u64, seed: u64) -> Plot {
         let shape: Shape = self.shape.parse().expect("a curve's workload has a name that there is");
         let (title, across) = match self.against {
-            Against::Load(workers) => (format!("{shape}; {workers} workers"), ("load", false)),
-            Against::Workers(load) => (format!("{shape}; load {load}"), ("workers", true)),
+            Against::Load(workers) => (format!("{shape}; {workers} workers"), Across::Part("load")),
+            Against::Workers(load) => (format!("{shape}; load {load}"), Across::Number("workers")),
         };
         let xs: Vec<f64> = match self.against {
             Against::Load(_) => LOADS.to_vec(),

@@ -55,7 +55,7 @@ impl Shape {
     /// The names, with what is understood where no numbers are given.
     pub const NAMES: [(&str, Self); 4] = [
         ("constant", Self::Constant { time: 100.0 }),
-        ("exponential", Self::Exponential { mean: 100.0 }),
+        ("exponential", Self::Exponential { mean: 1000.0 }),
         ("bimodal", Self::Bimodal { part: 0.06, short: 8.0, long: 8000.0 }),
         ("pareto", Self::Pareto { least: 8.0, alpha: 1.1 }),
     ];
