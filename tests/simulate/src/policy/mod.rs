@@ -33,7 +33,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// As many processors as workers; what the library would let be 4096 has no limit, and demotion costs nothing.
+    /// As many processors as workers, without limits, and demotion costs nothing.
     #[must_use]
     pub const fn new(workers: usize) -> Self {
         Self { workers, cores: workers, instances: usize::MAX, queue: usize::MAX, overhead: 0 }

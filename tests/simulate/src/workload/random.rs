@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Shape;
 use crate::job::Job;
 
-/// See the [module's docs](self).
+/// Jobs at random, as an open loop.
 #[derive(Clone, Debug)]
 pub struct Random {
     /// How their service times are distributed.

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{LONGEST, MOST};
 use crate::job::{Job, Nanos};
 
-/// See the [module's docs](self).
+/// Jobs as they were once.
 #[derive(Clone, Debug)]
 pub struct Trace {
     rows: Vec<Job>,
