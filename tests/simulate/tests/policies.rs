@@ -77,6 +77,17 @@ fn short_jobs_get_past_long_ones_only_where_these_make_room() {
     assert!(short("srpt") < 1.01);
 }
 
+/// `docs/scheduling.md`: 0.6 ms at the least quantum, on idle processors.
+#[test]
+fn no_short_job_waits_for_long_ones_for_longer_than_it_takes_to_see_that() {
+    for (workers, load) in [(1, 0.5), (2, 0.8), (8, 0.95)] {
+        let workload = workload(BIMODAL, workers, load, 100_000);
+        let summary = summary(&workload, "demotion", &Machine::new(workers));
+        let slowest = summary.classes[0].quantile(0.99) * 8.0;
+        assert!(slowest < 600.0, "{workers} {load}: {slowest} µs");
+    }
+}
+
 #[test]
 fn jobs_that_are_alike_are_not_demoted() {
     for time in [100.0, 10_000.0] {

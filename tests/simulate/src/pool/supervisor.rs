@@ -42,6 +42,8 @@ pub(super) struct Supervisor {
     watched: bool,
     /// Jobs have waited since it looked last.
     active: bool,
+    /// There is a job that makes room as soon as another comes.
+    ready: bool,
     /// Jobs that have outrun their quantum, by worker.
     suspects: HashMap<usize, Suspect>,
     pace: Pace,
@@ -68,6 +70,7 @@ impl Supervisor {
             due: None,
             watched: false,
             active: false,
+            ready: false,
             suspects: HashMap::new(),
             pace: Pace::default(),
             share: Share::default(),
@@ -85,7 +88,8 @@ impl Supervisor {
     /// Jobs wait.
     pub(super) fn ring(&mut self, now: Nanos) {
         self.active = true;
-        if !std::mem::replace(&mut self.watched, true) {
+        let at_once = std::mem::take(&mut self.ready);
+        if !std::mem::replace(&mut self.watched, true) || at_once {
             self.due = self.due.into_iter().chain([now + LATE]).min();
         }
     }
@@ -123,7 +127,7 @@ impl Supervisor {
             suspected = suspected.into_iter().chain([again]).min();
             self.suspects.extend(suspect.map(|suspect| (worker.0, suspect)));
         }
-        if next.is_some() || !self.suspects.is_empty() {
+        if found || next.is_some() || !self.suspects.is_empty() {
             self.pace.looked(found);
         }
         if !self.suspects.is_empty() {
@@ -148,7 +152,7 @@ impl Supervisor {
     /// Demotes a job that has outrun its quantum and has run since it was first seen to. Returns when to look at it again, and what it is
     /// to be known by then.
     fn suspect(
-        &self,
+        &mut self,
         station: &mut Station,
         worker: WorkerId,
         since: Instant,
@@ -168,11 +172,20 @@ impl Supervisor {
             return (at + quantum / 2, Some(suspect));
         }
         *found = true;
-        if station.is_behind() && station.demote(worker, since, now) {
+        if self.demote(station, worker, since, now) {
             // What comes in its place is looked at in its turn.
             return (at + quantum, None);
         }
         (at + NO_SPARE.max(quantum / 2), Some(suspect))
+    }
+
+    /// Takes the slot of a job where others wait. Returns whether it did.
+    fn demote(&mut self, station: &mut Station, worker: WorkerId, since: Instant, now: Nanos) -> bool {
+        if station.balancer.spares() == 0 {
+            return false;
+        }
+        self.ready |= !station.is_behind();
+        station.is_behind() && station.demote(worker, since, now)
     }
 
     /// Has as many spares made as there are to be.
