@@ -127,9 +127,7 @@ impl Supervisor {
             suspected = suspected.into_iter().chain([again]).min();
             self.suspects.extend(suspect.map(|suspect| (worker.0, suspect)));
         }
-        if found || next.is_some() || !self.suspects.is_empty() {
-            self.pace.looked(found);
-        }
+        self.pace.looked(found, next.is_some() || !self.suspects.is_empty());
         if !self.suspects.is_empty() {
             self.ahead = AHEAD * station.balancer.slots();
         }
