@@ -149,6 +149,15 @@ fn no_long_job_starves_beside_more_short_ones_than_can_be_done() {
 }
 
 #[test]
+fn what_comes_last_while_no_job_is_given_out_is_taken_afterwards() {
+    for stop in 150..170 {
+        let short = (0..stop * 25).map(|at| (at * 40 * US, 50 * US, 0));
+        let jobs = given(&[(0, 200 * MS, 1)].into_iter().chain(short).collect::<Vec<_>>());
+        assert_eq!(ends(jobs.clone(), "demotion", &Machine::new(1)).len(), jobs.len(), "{stop} ms");
+    }
+}
+
+#[test]
 fn what_a_full_queue_refuses_is_counted() {
     let workload = workload(BIMODAL, 2, 1.5, 20_000);
     let of = |queue| summary(&workload, "fifo", &Machine { queue, ..Machine::new(2) });
