@@ -246,7 +246,7 @@ impl<J: Job> Balancer<J> {
     /// Takes the slot of a worker, which goes on with the job that it runs since that moment, and gives it to a spare, which is to be
     /// woken. `None` where the worker has no such job any more, or where there is no spare.
     pub(crate) fn demote(&mut self, worker: WorkerId, since: Instant, now: Instant) -> Option<WorkerId> {
-        let (_, run) = self.roster.busy().find(|(busy, run)| *busy == worker && run.since == since)?;
+        let run = self.roster.run(worker).filter(|run| run.since == since)?;
         let spare = self.roster.demote(worker, now)?;
         self.turn(run.entry, now.saturating_duration_since(since));
         Some(spare)
@@ -277,11 +277,6 @@ impl<J: Job> Balancer<J> {
     /// From now on, no job is given out, or jobs are again. Afterwards, [`summon`](Self::summon).
     pub(crate) fn stand_still(&mut self, still: bool) {
         self.still = still;
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_still(&self) -> bool {
-        self.still
     }
 
     /// Takes a waiting job out. `None` where it no longer waits.

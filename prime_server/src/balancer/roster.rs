@@ -177,14 +177,6 @@ impl Roster {
         run
     }
 
-    /// What a worker runs with a slot.
-    pub(super) fn run(&self, worker: WorkerId) -> Option<Run> {
-        match self.workers.get(worker.0) {
-            Some(Worker::Busy(run)) => Some(*run),
-            _ => None,
-        }
-    }
-
     /// Those that run a job with a slot.
     pub(super) fn busy(&self) -> impl Iterator<Item = (WorkerId, Run)> {
         self.all().filter_map(|(worker, state)| match state {
@@ -193,9 +185,17 @@ impl Roster {
         })
     }
 
+    /// What a worker runs with a slot.
+    pub(super) fn run(&self, worker: WorkerId) -> Option<Run> {
+        match self.workers.get(worker.0)? {
+            Worker::Busy(run) => Some(*run),
+            _ => None,
+        }
+    }
+
     /// Takes the slot of a worker that runs a job still, and gives it to a spare, which is to be woken.
     pub(super) fn demote(&mut self, worker: WorkerId, now: Instant) -> Option<WorkerId> {
-        let Worker::Busy(run) = self.workers[worker.0] else { return None };
+        let run = self.run(worker)?;
         let spare = self.spares.pop()?;
         self.workers[worker.0] = Worker::Demoted(Run { since: now, ..run });
         self.demoted += 1;

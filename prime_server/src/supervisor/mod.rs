@@ -7,6 +7,7 @@ mod pace;
 mod share;
 mod sizer;
 mod sizing;
+mod turn;
 mod watch;
 
 use std::io;
@@ -14,13 +15,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::share::TURN;
 use self::sizer::Sizer;
+use self::turn::Turn;
 use self::watch::Watch;
 use crate::kernel::Tid;
 use crate::panics::{caught, log};
 use crate::seat::Call;
-use crate::transport::Pool;
 use crate::worker::Duties;
 
 /// The shortest that Linux takes.
@@ -34,17 +34,6 @@ struct Supervisor {
     hire: Hire,
     turn: Turn,
     sizer: Option<Sizer>,
-}
-
-/// Whether jobs are given out.
-#[derive(Clone, Copy, Debug)]
-enum Turn {
-    /// They are.
-    Work,
-    /// They are not until then.
-    Still(Instant),
-    /// They are, and will be at least until then.
-    Rest(Instant),
 }
 
 /// Starts to look after these stages, of which those whose number of workers may change have so many all together as the budget says. It ends
@@ -94,66 +83,12 @@ impl Supervisor {
             starving |= seen.starving;
         }
         due.extend(self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now)));
-        let mut pools = self.watches.iter().map(Watch::pool);
-        due.extend(self.turn.pass(starving, &mut pools, now));
+        let was_still = self.turn.is_still();
+        due.extend(self.turn.pass(starving, now));
+        let still = self.turn.is_still();
+        if still != was_still {
+            self.watches.iter().for_each(|watch| watch.pool().stand_still(still));
+        }
         due.into_iter().min()
-    }
-}
-
-impl Turn {
-    /// Where demoted jobs starve, jobs are given out half of the time. Returns when it changes by itself.
-    fn pass(&mut self, starving: bool, pools: &mut dyn Iterator<Item = &Arc<Pool>>, now: Instant) -> Option<Instant> {
-        let next = match *self {
-            Self::Still(until) if until <= now => Self::Rest(now + TURN),
-            Self::Rest(until) if until <= now && !starving => Self::Work,
-            Self::Rest(until) if until > now => *self,
-            Self::Work | Self::Rest(_) if starving => Self::Still(now + TURN),
-            same => same,
-        };
-        let is_still = |turn: &Self| matches!(turn, Self::Still(_));
-        if is_still(&next) != is_still(self) {
-            pools.for_each(|pool| pool.stand_still(is_still(&next)));
-        }
-        *self = next;
-        match next {
-            Self::Work => None,
-            Self::Still(until) | Self::Rest(until) => Some(until),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::balancer::{Options, Order};
-    use crate::ids::StageId;
-    use crate::metrics::{Metrics, Share};
-
-    #[test]
-    fn while_demoted_jobs_starve_nothing_is_given_out_half_of_the_time() {
-        let options = Options {
-            queue: 1,
-            timeout: None,
-            wait: None,
-            max_delay: None,
-            refuse_hopeless: false,
-            idempotent: false,
-            attempts: 1,
-            order: Order::Weighted,
-        };
-        let pool = Arc::new(Pool::of_test(StageId(0), Metrics::new("p").stage("a", Share::Whole), options, 1));
-        let (pools, start) = ([pool], Instant::now());
-        let mut turn = Turn::Work;
-        let mut still = |starving, turns: u32| {
-            let due = turn.pass(starving, &mut pools.iter(), start + turns * TURN);
-            (pools[0].is_still(), due)
-        };
-        let at = |turns: u32| Some(start + turns * TURN);
-        assert_eq!(still(false, 0), (false, None));
-        assert_eq!(still(true, 0), (true, at(1)));
-        assert_eq!(still(true, 1), (false, at(2)));
-        assert_eq!(still(true, 2), (true, at(3)));
-        assert_eq!(still(false, 3), (false, at(4)));
-        assert_eq!(still(false, 4), (false, None));
     }
 }

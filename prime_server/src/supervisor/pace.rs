@@ -18,13 +18,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A look has been made, and has or has not found a job that has outrun its quantum and runs.
-    pub(super) fn looked(&mut self, found: bool) {
+    /// A look has been made. It has or has not found a job that has outrun its quantum and runs, and another may or may not find one.
+    pub(super) fn looked(&mut self, found: bool, may_find: bool) {
         if found {
             *self = Self::default();
             return;
         }
-        self.in_vain += 1;
+        self.in_vain += u32::from(may_find);
         if self.in_vain >= PATIENCE && self.halvings < u32::BITS / 2 {
             self.in_vain = 0;
             self.halvings += 1;
@@ -50,12 +50,19 @@ mod tests {
     fn looks_in_vain_become_rare_and_one_that_finds_something_makes_them_frequent_again() {
         let mut pace = Pace::default();
         assert_eq!(pace.rest(QUANTUM), Duration::ZERO);
-        (0..PATIENCE).for_each(|_| pace.looked(false));
+        (0..PATIENCE).for_each(|_| pace.looked(false, true));
         assert_eq!(pace.rest(QUANTUM), 2 * QUANTUM);
-        (0..100 * PATIENCE).for_each(|_| pace.looked(false));
+        (0..100 * PATIENCE).for_each(|_| pace.looked(false, true));
         assert_eq!(pace.rest(QUANTUM), RAREST);
         assert_eq!(pace.rest(Duration::from_secs(1)), RAREST);
-        pace.looked(true);
+        pace.looked(true, false);
+        assert_eq!(pace.rest(QUANTUM), Duration::ZERO, "the last one counts too");
+    }
+
+    #[test]
+    fn where_there_is_nothing_to_find_no_look_is_in_vain() {
+        let mut pace = Pace::default();
+        (0..100 * PATIENCE).for_each(|_| pace.looked(false, false));
         assert_eq!(pace.rest(QUANTUM), Duration::ZERO);
     }
 }

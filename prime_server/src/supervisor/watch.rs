@@ -90,9 +90,7 @@ impl Watch {
         let mut view = self.pool().view(now);
         let overdue = std::mem::take(&mut view.overdue);
         let (suspected, found) = self.suspect(overdue, &view, now);
-        if view.next.is_some() || !self.suspects.is_empty() {
-            self.pace.looked(found);
-        }
+        self.pace.looked(found, view.next.is_some() || !self.suspects.is_empty());
         let rest = self.pace.rest(view.quantum);
         if !self.suspects.is_empty() {
             self.ahead = AHEAD * self.pool().slots();

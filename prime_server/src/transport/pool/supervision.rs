@@ -89,14 +89,21 @@ impl Pool {
     }
 
     /// Takes the slot of a worker that runs that job still, where jobs wait, and gives it to a spare. `set_back` is called in between,
-    /// while the worker cannot leave the user's code. Returns whether it was.
+    /// while the worker cannot leave the user's code. Returns whether it was. Where only a job that waits was missing, the supervisor is
+    /// told of the next one.
     pub(crate) fn demote(&self, overdue: &Overdue, now: Instant, set_back: impl FnOnce()) -> bool {
         let Overdue { worker, seat, since, .. } = overdue;
         let mut station = self.lock();
         // Jobs that go on although nobody waits for them must not be multiplied.
-        let too_many = station.balancer.abandoned() >= station.balancer.slots();
+        if station.balancer.abandoned() >= station.balancer.slots() || station.balancer.spares() == 0 {
+            return false;
+        }
         let in_vain = overdue.long && !station.balancer.short_waits();
-        if too_many || in_vain || !station.balancer.is_behind() || station.balancer.spares() == 0 || !seat.gate.hold() {
+        if in_vain || !station.balancer.is_behind() {
+            station.ready = true;
+            return false;
+        }
+        if !seat.gate.hold() {
             return false;
         }
         let spare = station.balancer.demote(*worker, *since, now).map(|spare| Arc::clone(&station.seats[spare.0]));
@@ -154,11 +161,6 @@ impl Pool {
         self.wake(station);
     }
 
-    #[cfg(test)]
-    pub(crate) fn is_still(&self) -> bool {
-        self.lock().balancer.is_still()
-    }
-
     /// Nothing is to be demoted here any more.
     pub(crate) fn never_demote(&self) {
         let mut station = self.lock();
@@ -196,5 +198,55 @@ impl Station {
         let at_once = self.ready && self.balancer.is_behind() && self.balancer.short_waits();
         self.ready &= !at_once;
         !std::mem::replace(&mut self.watched, true) || at_once
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::{Options, Order};
+    use crate::context::{Context, Ticket};
+    use crate::ids::StageId;
+    use crate::metrics::{Metrics, Share};
+    use crate::payload::Payload;
+    use crate::request::Request;
+    use crate::transport::{Envelope, Size};
+
+    fn offer(pool: &Pool, key: u32, now: Instant) {
+        let id = RequestId { key, generation: 0 };
+        let ticket = Ticket::new(id, Request::get("/").shared_head(), now + Duration::from_secs(60));
+        let job = Envelope::new(Context::new(ticket), Payload::new(Request::get("/")), now);
+        assert!(pool.lock().balancer.offer(job, now).is_ok());
+    }
+
+    #[test]
+    fn a_job_before_which_none_waited_makes_room_as_soon_as_one_does() {
+        let metrics = Arc::new(Metrics::new("test").stage("stage", Share::Whole));
+        let options = Options {
+            queue: 8,
+            timeout: None,
+            wait: None,
+            max_delay: None,
+            refuse_hopeless: false,
+            idempotent: false,
+            attempts: 1,
+            order: Order::Weighted,
+        };
+        let size = Size { slots: 1, most: 1, demotes: true, instances: 2, fed_from_afar: false };
+        let (pool, now) = (Pool::new(StageId(0), metrics, options, size, Arc::default()), Instant::now());
+        let ((worker, seat), (spare, _)) = (pool.hire(), pool.hire());
+        offer(&pool, 1, now);
+        assert!(pool.lock().balancer.take(worker, now).is_some());
+        assert!(pool.lock().balancer.take(spare, now).is_none());
+        seat.gate.open();
+        let overdue = Overdue { worker, id: RequestId { key: 1, generation: 0 }, seat, since: now, long: false };
+        pool.lock().watched = true;
+
+        assert!(!pool.demote(&overdue, now, || unreachable!("none waits")));
+        assert!(!pool.lock().must_watch());
+        offer(&pool, 2, now);
+        assert!(pool.lock().must_watch(), "the supervisor would not look for long");
+        assert!(!pool.lock().must_watch(), "it is told once");
+        assert!(pool.demote(&overdue, now, || ()));
     }
 }
