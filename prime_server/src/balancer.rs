@@ -15,6 +15,7 @@ use self::queue::{JobKey, Queue};
 use self::roster::{Roster, Run};
 use crate::ids::RequestId;
 
+mod batches;
 mod classes;
 pub(crate) mod crews;
 mod quantum;
@@ -45,7 +46,8 @@ pub(crate) enum Expired<J> {
 /// See the [module's docs](self).
 #[derive(Debug)]
 pub(crate) struct Balancer<J> {
-    queue: Queue<J, (), ()>,
+    /// Of a job that was taken it is noted which one its worker took before it, where it has several.
+    queue: Queue<J, (), Option<usize>>,
     roster: Roster,
     quantum: Quantum,
     turns: Turns,
@@ -54,9 +56,15 @@ pub(crate) struct Balancer<J> {
 }
 
 impl<J: Job> Balancer<J> {
-    /// A balancer that lets `slots` jobs run at a time. No worker is there yet.
+    /// Of workers that take one job at a time.
+    #[cfg(test)]
     pub(crate) fn new(options: Options, slots: usize) -> Self {
-        let (queue, roster) = (Queue::new(options), Roster::new(slots));
+        Self::in_batches(options, slots, 1)
+    }
+
+    /// A balancer that lets `slots` workers run at a time, each with up to `most` jobs. No worker is there yet.
+    pub(crate) fn in_batches(options: Options, slots: usize, most: usize) -> Self {
+        let (queue, roster) = (Queue::new(options), Roster::new(slots, most));
         Self { queue, roster, quantum: Quantum::new(), turns: Turns::default(), still: false }
     }
 
@@ -70,12 +78,12 @@ impl<J: Job> Balancer<J> {
         self.queue.taken()
     }
 
-    /// How many jobs run at a time.
+    /// How many workers run at a time.
     pub(crate) fn slots(&self) -> usize {
         self.roster.slots()
     }
 
-    /// How many jobs were demoted and run still.
+    /// How many workers were demoted and run still.
     pub(crate) fn demoted(&self) -> usize {
         self.roster.demoted()
     }
@@ -102,13 +110,10 @@ impl<J: Job> Balancer<J> {
         Ok(slot)
     }
 
-    /// The idle worker to wake, where more jobs wait than workers are on their way. To be asked after an offer, after a worker
+    /// The idle worker to wake, where more jobs wait than those take that are on their way; first one that gathers a batch. To be asked after an offer, after a worker
     /// was lost, after one went idle, and after the pool [stood still](Self::stand_still).
     pub(crate) fn summon(&mut self) -> Option<WorkerId> {
-        if self.still || self.roster.summoned() >= self.waiting() {
-            return None;
-        }
-        self.roster.summon()
+        if self.still { None } else { self.roster.summon(self.waiting()) }
     }
 
     /// A worker asks for work. `None` makes it idle: it parks until an offer summons it. One that finds all slots taken is a spare, and
@@ -117,50 +122,43 @@ impl<J: Job> Balancer<J> {
         let may_work = self.roster.ask(worker) && !self.still;
         if let Some(entry) = self.queue.first().filter(|_| may_work) {
             self.roster.begin(worker, Run { entry, since: now });
-            return Some(self.queue.take(entry, ()));
+            return Some(self.queue.take(entry, None));
         }
         self.roster.park(worker);
         None
     }
 
-    /// A worker's job is over: answered, or accepted by the next stage. It ran for so long.
+    /// A worker's jobs are over: answered, or accepted by the next stage. They ran for so long, all together.
     pub(crate) fn done(&mut self, worker: WorkerId, ran: Duration) {
         let had_a_slot = !self.roster.is_demoted(worker);
         if let Some(run) = self.roster.finish(worker) {
             if had_a_slot {
-                self.turn(run.entry, ran);
+                self.turn(run, ran);
             }
-            self.queue.finish(run.entry);
+            self.finish(run);
             self.quantum.learn(ran);
         }
     }
 
-    /// A worker's job is over without having run.
-    pub(crate) fn not_begun(&mut self, worker: WorkerId) {
-        if let Some(run) = self.roster.finish(worker) {
-            self.queue.finish(run.entry);
-        }
-    }
-
-    /// A worker is gone, with the job that it ran, if it ran one: a thread takes its job's message with it, so that even of an
+    /// A worker is gone, with the jobs that it ran, if it ran any: a thread takes its jobs' messages with it, so that even of an
     /// idempotent stage there is nothing left to try again.
-    pub(crate) fn lost(&mut self, worker: WorkerId) -> Option<RequestId> {
-        let Run { entry, .. } = self.roster.lose(worker)?;
-        let id = self.queue.id(entry);
-        self.queue.finish(entry);
-        Some(id)
+    pub(crate) fn lost(&mut self, worker: WorkerId) -> Vec<RequestId> {
+        let Some(run) = self.roster.lose(worker) else { return Vec::new() };
+        let ids = self.ids(run);
+        self.finish(run);
+        ids
     }
 
-    /// Whether a job runs that has a slot.
+    /// Whether a worker runs that has a slot.
     pub(crate) fn is_busy(&self) -> bool {
         self.roster.busy().next().is_some()
     }
 
-    /// The workers whose job has outrun its quantum and has a slot still, each with the job and the moment since when it runs.
-    pub(crate) fn overdue(&self, now: Instant) -> impl Iterator<Item = (WorkerId, RequestId, Instant)> {
+    /// The workers that have outrun their quantum and have a slot still, each with its jobs and the moment since when they run.
+    pub(crate) fn overdue(&self, now: Instant) -> impl Iterator<Item = (WorkerId, Vec<RequestId>, Instant)> {
         let quantum = self.quantum.get();
         let overdue = self.roster.busy().filter(move |(_, run)| now.saturating_duration_since(run.since) >= quantum);
-        overdue.map(|(worker, run)| (worker, self.queue.id(run.entry), run.since))
+        overdue.map(|(worker, run)| (worker, self.ids(run), run.since))
     }
 
     /// How long a job may run while others wait.
@@ -179,20 +177,13 @@ impl<J: Job> Balancer<J> {
     pub(crate) fn demote(&mut self, worker: WorkerId, since: Instant, now: Instant) -> Option<WorkerId> {
         let (_, run) = self.roster.busy().find(|(busy, run)| *busy == worker && run.since == since)?;
         let spare = self.roster.demote(worker, now)?;
-        self.turn(run.entry, now.saturating_duration_since(since));
+        self.turn(run, now.saturating_duration_since(since));
         Some(spare)
     }
 
     /// What jobs have had of the slots so far.
     pub(crate) fn turns(&self) -> Turns {
         self.turns
-    }
-
-    /// A job has had a slot for so long.
-    fn turn(&mut self, entry: usize, time: Duration) {
-        self.queue.charge(entry, time);
-        self.turns.jobs += 1;
-        self.turns.time += time;
     }
 
     /// The worker that has been demoted for longest, and since when.

@@ -112,6 +112,7 @@
 pub mod __private;
 mod answers;
 mod balancer;
+mod batch;
 mod cancellation;
 mod cli;
 mod compression;
@@ -168,6 +169,7 @@ mod sync {
 
 pub use prime_server_macros::{Message, Routes, Schema, Stage, stage};
 
+pub use batch::{Batch, BatchJob, BatchStage, Replies, Reply};
 pub use context::{BodyStream, Cancelled, Context, IntoHead, Reason, Streamed};
 pub use discovery::{Discover, DiscoverError};
 pub use error::{BoxError, ErrorResponse, FormError, JsonError, PathError, QueryError, StartError, TextError};
@@ -206,7 +208,7 @@ pub mod prelude {
     pub use http::{Method, StatusCode};
 
     pub use crate::{
-        Cancelled, Construct, Context, Cors, ErrorResponse, Feeds, Flow, IntoResponse, Join, Json, Message, Outcome,
-        Pipeline, Request, Response, Routes, Run, Schema, Split, Stage, StartError, Streamed, stage,
+        Batch, BatchStage, Cancelled, Construct, Context, Cors, ErrorResponse, Feeds, Flow, IntoResponse, Join, Json,
+        Message, Outcome, Pipeline, Request, Response, Routes, Run, Schema, Split, Stage, StartError, Streamed, stage,
     };
 }

@@ -100,6 +100,10 @@ use crate::errors::Errors;
 /// # Ok::<(), StartError>(())
 /// ```
 ///
+/// # Several jobs at a time
+/// With `batch = 32` the function, or `run`, takes a `Batch<In, Out>` and returns nothing: `In` and `Out` are what another stage takes and
+/// returns, and each job of the batch has a reply to which its `Out` is sent. See `BatchStage`.
+///
 /// # Options
 /// | option | meaning | default |
 /// |---|---|---|
@@ -109,6 +113,8 @@ use crate::errors::Errors;
 /// | `demote = false` | a job that runs for long keeps its worker, also while shorter ones wait | it makes room, on Linux |
 /// | `max_instances = 64` | the most instances of the stage, those of demoted jobs among them | `max_in_flight`, or twice the workers for a stage with a state |
 /// | `strict_priority` | no job is taken while a more urgent one waits | each priority has twice the share of the next |
+/// | `batch = 32` | how many jobs a stage takes at a time whose function takes a `Batch<In, Out>` | it takes one |
+/// | `batch_wait_us = 500` | how long a worker that has fewer jobs waits for more, in microseconds | it does not wait |
 /// | `idempotent` | a job lost with its worker may be run again elsewhere | it is answered 502 |
 /// | `name = "sieve"` | the stage's name in metrics, logs and routes | the name of the function or type |
 ///

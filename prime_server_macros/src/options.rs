@@ -1,9 +1,10 @@
 //! The options of an attribute: `key = value` or a bare key, each at most once.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
 use syn::{Attribute, Data, Error, Expr, ExprLit, Lit, Meta, Token};
 
 use crate::errors::Errors;
@@ -40,7 +41,7 @@ pub(crate) enum Value {
 pub(crate) struct Options {
     attribute: &'static str,
     known: &'static [Known],
-    given: Vec<(&'static str, Value)>,
+    given: Vec<(&'static str, Value, Span)>,
 }
 
 impl Options {
@@ -87,7 +88,7 @@ impl Options {
             return;
         }
         match known.kind.value(option) {
-            Ok(value) => self.given.push((known.key, value)),
+            Ok(value) => self.given.push((known.key, value, option.span())),
             Err(takes) => errors.push(option, format!("`{}` takes {takes}: write `{}`", known.key, known.example)),
         }
     }
@@ -103,11 +104,16 @@ impl Options {
 
     /// In the order in which they were given.
     pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.given.iter().map(|(key, value)| (*key, value))
+        self.given.iter().map(|(key, value, _)| (*key, value))
     }
 
     pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.given().find(|(given, _)| *given == key).map(|(_, value)| value)
+    }
+
+    /// Where an option stands.
+    pub(crate) fn place(&self, key: &str) -> Option<Span> {
+        self.given.iter().find(|(given, ..)| *given == key).map(|(.., place)| *place)
     }
 }
 

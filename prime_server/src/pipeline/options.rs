@@ -1,6 +1,7 @@
 //! What is set for a pipeline as a whole, and the checks that the compiler cannot make.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::built::{Built, Definition, Hops};
 use super::graph::{self, Entry};
@@ -26,6 +27,10 @@ pub(super) const MAX_PARTS: usize = 4096;
 
 /// The most workers of all stages together. Somewhat above, the threads' stacks use up what a process may map.
 pub(super) const MAX_WORKERS: usize = 8192;
+
+/// The most jobs that a worker takes at a time, and the longest that it waits for them.
+const MAX_BATCH: usize = 1024;
+const MAX_BATCH_WAIT: Duration = Duration::from_secs(1);
 
 /// The most stages: a job keeps track of those that it has passed in the bits of a word.
 const MAX_STAGES: usize = 64;
@@ -80,6 +85,7 @@ impl PipelineOptions {
 
     fn check_stage(&self, stage: &Definition) -> Result<(), StartError> {
         let place = || format!("stage `{}` of pipeline `{}`", stage.name, self.name);
+        check_batch(stage).or_else(|problem| require(false, place, problem))?;
         require(stage.options.workers != Some(0), place, "`workers` is 0, so that no job would ever run")?;
         let legal = !stage.name.is_empty() && !stage.name.contains(|c: char| c.is_control());
         require(legal, place, "the name is empty or has a control character, which no thread or metric may bear")?;
@@ -92,6 +98,22 @@ impl PipelineOptions {
             place,
             "the timeout is 0, so that every job would be answered 504",
         )
+    }
+}
+
+fn check_batch(stage: &Definition) -> Result<(), &'static str> {
+    let Definition { takes_batches, options, .. } = stage;
+    match (takes_batches, options.batch, options.batch_wait) {
+        (false, None, None) => Ok(()),
+        (false, ..) => {
+            Err("`batch` and `batch_wait` are for stages that take several jobs at a time: have its `run` take a \
+             `Batch<In, Out>`, or leave them out")
+        }
+        (true, None, _) => Err("it takes batches, and nothing says of how many jobs: add `.batch(32)`"),
+        (true, Some(0), _) => Err("`batch` is 0, so that no job would ever run"),
+        (true, Some(most), _) if most > MAX_BATCH => Err("`batch` is more than 1024"),
+        (true, _, Some(wait)) if wait > MAX_BATCH_WAIT => Err("`batch_wait` is more than 1 s"),
+        (true, ..) => Ok(()),
     }
 }
 

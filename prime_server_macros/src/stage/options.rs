@@ -2,7 +2,7 @@
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
-use syn::Attribute;
+use syn::{Attribute, Error};
 
 use crate::errors::Errors;
 use crate::options::{Kind, Known, Options, Value};
@@ -15,6 +15,8 @@ const KNOWN: &[Known] = &[
     Known { key: "demote", kind: Kind::Bool, example: "demote = false" },
     Known { key: "max_instances", kind: Kind::Number(1), example: "max_instances = 64" },
     Known { key: "strict_priority", kind: Kind::Flag, example: "strict_priority" },
+    Known { key: "batch", kind: Kind::Number(1), example: "batch = 32" },
+    Known { key: "batch_wait_us", kind: Kind::Number(0), example: "batch_wait_us = 500" },
     Known { key: "name", kind: Kind::Text, example: "name = \"...\"" },
 ];
 
@@ -22,11 +24,21 @@ pub(super) struct StageOptions(Options);
 
 impl StageOptions {
     pub(super) fn read(options: TokenStream, errors: &mut Errors) -> Self {
-        Self(Options::new("stage", KNOWN).read(options, errors))
+        Self(Options::new("stage", KNOWN).read(options, errors)).checked(errors)
     }
 
     pub(super) fn read_attributes(attributes: &[Attribute], errors: &mut Errors) -> Self {
-        Self(Options::new("stage", KNOWN).read_attributes(attributes, errors))
+        Self(Options::new("stage", KNOWN).read_attributes(attributes, errors)).checked(errors)
+    }
+
+    fn checked(self, errors: &mut Errors) -> Self {
+        if let Some(wait) = self.0.place("batch_wait_us").filter(|_| !self.is_batch()) {
+            errors.add(Error::new(
+                wait,
+                "`batch_wait_us` is how long a batch is waited for: write `batch = 32` beside it",
+            ));
+        }
+        self
     }
 
     pub(super) fn name(&self) -> Option<String> {
@@ -34,6 +46,11 @@ impl StageOptions {
             Some(Value::Text(name)) => Some(name.clone()),
             _ => None,
         }
+    }
+
+    /// Whether the stage takes several jobs at a time.
+    pub(super) fn is_batch(&self) -> bool {
+        self.0.value("batch").is_some()
     }
 
     /// `const DEFAULTS`, where an option is given: each calls the builder method of its name.

@@ -1,5 +1,6 @@
 //! The workers of one stage in this process: their queue is a [`Balancer`] behind a mutex, each idle one a parked thread.
 
+mod gather;
 mod source;
 mod supervision;
 
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+pub(crate) use self::gather::Batching;
 pub(crate) use self::source::{Next, Source};
 pub(crate) use self::supervision::{Overdue, View};
 use super::{Envelope, Rejected};
@@ -32,8 +34,10 @@ pub(crate) struct Pool {
 /// How many workers a pool may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// How many jobs run at a time.
+    /// How many workers run at a time.
     pub(crate) slots: usize,
+    /// How many jobs each takes.
+    pub(crate) batching: Batching,
     /// How many workers there are at most, demoted ones among them. Where there are no more than slots, nothing is demoted.
     pub(crate) instances: usize,
     /// Its queue is in another process: jobs may wait that are not here.
@@ -59,6 +63,8 @@ struct Station {
     /// There is a job that makes room as soon as another comes.
     ready: bool,
     fed_from_afar: bool,
+    /// No worker waits for more jobs than it has.
+    hurried: bool,
     closed: bool,
 }
 
@@ -82,7 +88,7 @@ impl Pool {
         supervisor: Arc<Call>,
     ) -> Self {
         let station = Station {
-            balancer: Balancer::new(options, size.slots),
+            balancer: Balancer::in_batches(options, size.slots, size.batching.most),
             seats: Slab::new(),
             hired: 0,
             hired_in_vain: false,
@@ -92,6 +98,7 @@ impl Pool {
             active: false,
             ready: false,
             fed_from_afar: size.fed_from_afar,
+            hurried: false,
             closed: false,
         };
         Self { stage, metrics, timeout: options.timeout, size, supervisor, station: Mutex::new(station) }
@@ -100,7 +107,19 @@ impl Pool {
     /// A pool of so many workers, all of which have their place, and that nobody supervises.
     #[cfg(test)]
     pub(crate) fn of_test(stage: StageId, metrics: StageMetrics, options: Options, workers: usize) -> Self {
-        let size = Size { slots: workers, instances: workers, fed_from_afar: false };
+        Self::of_test_in_batches(stage, metrics, options, workers, Batching::NONE)
+    }
+
+    /// As [`of_test`](Self::of_test), of workers that take several jobs at a time.
+    #[cfg(test)]
+    pub(crate) fn of_test_in_batches(
+        stage: StageId,
+        metrics: StageMetrics,
+        options: Options,
+        workers: usize,
+        batching: Batching,
+    ) -> Self {
+        let size = Size { slots: workers, batching, instances: workers, fed_from_afar: false };
         let pool = Self::new(stage, Arc::new(metrics), options, size, Arc::default());
         (0..workers).for_each(|_| _ = pool.hire());
         pool
@@ -110,9 +129,19 @@ impl Pool {
         &self.metrics
     }
 
-    /// How many jobs run at a time.
+    /// How many workers run at a time.
     pub(crate) fn slots(&self) -> usize {
         self.size.slots
+    }
+
+    /// How many jobs run at a time, where there are enough.
+    pub(crate) fn places(&self) -> usize {
+        self.size.slots * self.size.batching.most
+    }
+
+    /// How many jobs a worker takes.
+    pub(crate) fn batching(&self) -> Batching {
+        self.size.batching
     }
 
     /// What jobs have had of the slots so far.
@@ -190,13 +219,22 @@ impl Pool {
         self.lock().planned
     }
 
+    /// From now on, no worker waits for more jobs than it has.
+    pub(crate) fn hurry(&self) {
+        let seats = {
+            let mut station = self.lock();
+            station.hurried = true;
+            station.all_seats()
+        };
+        seats.iter().for_each(|seat| seat.unpark());
+    }
+
     /// Nothing is taken any more: what waits is dropped, and workers end once they are free.
     pub(crate) fn close(&self) {
         let (waiting, seats) = {
             let mut station = self.lock();
             station.closed = true;
-            let seats: Vec<_> = station.seats.iter().map(|(_, seat)| Arc::clone(seat)).collect();
-            (station.balancer.clear(), seats)
+            (station.balancer.clear(), station.all_seats())
         };
         waiting.into_iter().for_each(|job| self.discard(job));
         seats.iter().for_each(|seat| seat.unpark());
@@ -259,6 +297,10 @@ impl Pool {
 }
 
 impl Station {
+    fn all_seats(&self) -> Vec<Arc<Seat>> {
+        self.seats.iter().map(|(_, seat)| Arc::clone(seat)).collect()
+    }
+
     fn summon(&mut self) -> Option<Arc<Seat>> {
         self.balancer.summon().map(|worker| Arc::clone(&self.seats[worker.0]))
     }

@@ -8,13 +8,14 @@ use crate::balancer::WorkerId;
 use crate::ids::RequestId;
 use crate::seat::Seat;
 
-/// A job that has outrun its quantum and has a slot still.
+/// A worker that has outrun its quantum and has a slot still.
 #[derive(Debug)]
 pub(crate) struct Overdue {
     pub(crate) worker: WorkerId,
-    pub(crate) id: RequestId,
+    /// What it runs.
+    pub(crate) ids: Vec<RequestId>,
     pub(crate) seat: Arc<Seat>,
-    /// Since when it runs.
+    /// Since when.
     pub(crate) since: Instant,
 }
 
@@ -54,7 +55,7 @@ impl Pool {
         let overdue = balancer.overdue(now).filter(|_| *watched);
         let quantum = balancer.quantum();
         View {
-            overdue: overdue.map(|(worker, id, since)| Overdue { worker, id, seat: seat(worker), since }).collect(),
+            overdue: overdue.map(|(worker, ids, since)| Overdue { worker, ids, seat: seat(worker), since }).collect(),
             quantum,
             next: balancer.next_overdue(now).or((!balancer.is_busy()).then(|| now + quantum)).filter(|_| *watched),
             spares: balancer.spares(),
