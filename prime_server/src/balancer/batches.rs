@@ -81,3 +81,6 @@ impl<J: Job> Balancer<J> {
         self.queue.taken_at(entry).copied().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests;
