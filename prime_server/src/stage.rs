@@ -242,7 +242,7 @@ impl StageOptions {
         self
     }
 
-    /// How long a worker that has fewer jobs than [`batch`](Self::batch) waits for more, in microseconds: 1 s at the most. Default: 0.
+    /// How long a worker that has fewer jobs than [`batch`](Self::batch) waits for more, in microseconds: 10 s at the most. Default: 0.
     #[must_use]
     pub const fn batch_wait_us(self, microseconds: u64) -> Self {
         self.batch_wait(Duration::from_micros(microseconds))

@@ -348,7 +348,7 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
         self
     }
 
-    /// How long a worker of the last stage that has fewer jobs than [`batch`](Self::batch) waits for more: 1 s at the most, and for half of
+    /// How long a worker of the last stage that has fewer jobs than [`batch`](Self::batch) waits for more: 10 s at the most, and for half of
     /// the time that one of its jobs has left. Default: it does not wait.
     pub fn batch_wait(mut self, limit: Duration) -> Self {
         self.last.options = self.last.options.batch_wait(limit);

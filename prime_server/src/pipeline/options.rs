@@ -30,7 +30,7 @@ pub(super) const MAX_WORKERS: usize = 8192;
 
 /// The most jobs that a worker takes at a time, and the longest that it waits for them.
 const MAX_BATCH: usize = 1024;
-const MAX_BATCH_WAIT: Duration = Duration::from_secs(1);
+const MAX_BATCH_WAIT: Duration = Duration::from_secs(10);
 
 /// The most stages: a job keeps track of those that it has passed in the bits of a word.
 const MAX_STAGES: usize = 64;
@@ -112,7 +112,7 @@ fn check_batch(stage: &Definition) -> Result<(), &'static str> {
         (true, None, _) => Err("it takes batches, and nothing says of how many jobs: add `.batch(32)`"),
         (true, Some(0), _) => Err("`batch` is 0, so that no job would ever run"),
         (true, Some(most), _) if most > MAX_BATCH => Err("`batch` is more than 1024"),
-        (true, _, Some(wait)) if wait > MAX_BATCH_WAIT => Err("`batch_wait` is more than 1 s"),
+        (true, _, Some(wait)) if wait > MAX_BATCH_WAIT => Err("`batch_wait` is more than 10 s"),
         (true, ..) => Ok(()),
     }
 }

@@ -220,4 +220,19 @@ mod tests {
         assert_eq!(told(&mut capacity, &turns, 1), [(OTHER, 1, 0)]);
         assert!(told(&mut capacity, &turns, 1).is_empty());
     }
+
+    #[test]
+    fn a_thread_has_a_place_for_each_job_of_a_batch() {
+        let mut turns = Turns::default();
+        let mut capacity = Capacity::new(2, 100, AHEAD);
+        capacity.linked(LINK);
+        assert!(told(&mut capacity, &turns, 0).is_empty(), "the HELLO has said it");
+        capacity.took(LINK);
+        // It runs by itself, and 99 places are left empty.
+        assert_eq!(told(&mut capacity, &turns, 100), [(LINK, 101, 0)]);
+        capacity.ended(LINK);
+        assert_eq!(told(&mut capacity, &turns, 0), [(LINK, 200, 0)]);
+        ran(&mut turns, Duration::from_micros(1));
+        assert_eq!(told(&mut capacity, &turns, 0), [(LINK, 200, 200)], "a whole batch ahead for each");
+    }
 }
