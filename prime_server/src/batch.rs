@@ -1,7 +1,7 @@
 //! Stages that take several jobs at a time.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Context, Message, Run};
@@ -88,7 +88,8 @@ impl<S: BatchStage> Run for S {
     }
 }
 
-/// Some jobs, the most urgent first and else in the order in which they came. A slice of [`BatchJob`]s, or an iterator over them.
+/// Some jobs, in the order in which they were to be taken: the most urgent first, and those alike as they came. It is a slice of
+/// [`BatchJob`]s, and iterates over them.
 #[derive(Debug)]
 pub struct Batch<In, Out>(Vec<BatchJob<In, Out>>);
 
@@ -153,6 +154,12 @@ impl<In, Out> Deref for Batch<In, Out> {
 
     fn deref(&self) -> &Self::Target {
         &self.0
+    }
+}
+
+impl<In, Out> DerefMut for Batch<In, Out> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
 

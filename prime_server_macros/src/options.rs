@@ -41,12 +41,14 @@ pub(crate) enum Value {
 pub(crate) struct Options {
     attribute: &'static str,
     known: &'static [Known],
-    given: Vec<(&'static str, Value, Span)>,
+    given: Vec<(&'static str, Value)>,
+    /// All that are named, with where, also those whose value is wrong.
+    named: Vec<(&'static str, Span)>,
 }
 
 impl Options {
     pub(crate) fn new(attribute: &'static str, known: &'static [Known]) -> Self {
-        Self { attribute, known, given: Vec::new() }
+        Self { attribute, known, given: Vec::new(), named: Vec::new() }
     }
 
     /// Reads what stands between the attribute's parentheses.
@@ -83,12 +85,13 @@ impl Options {
             errors.push(path, format!("`#[{attribute}]` has no option `{key}`: it has {}", self.examples()));
             return;
         };
-        if self.value(known.key).is_some() {
+        if self.place(known.key).is_some() {
             errors.push(option, format!("`{}` is given twice: leave one of them out", known.key));
             return;
         }
+        self.named.push((known.key, option.span()));
         match known.kind.value(option) {
-            Ok(value) => self.given.push((known.key, value, option.span())),
+            Ok(value) => self.given.push((known.key, value)),
             Err(takes) => errors.push(option, format!("`{}` takes {takes}: write `{}`", known.key, known.example)),
         }
     }
@@ -104,16 +107,16 @@ impl Options {
 
     /// In the order in which they were given.
     pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.given.iter().map(|(key, value, _)| (*key, value))
+        self.given.iter().map(|(key, value)| (*key, value))
     }
 
     pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.given().find(|(given, _)| *given == key).map(|(_, value)| value)
     }
 
-    /// Where an option stands.
+    /// Where an option stands, whatever its value.
     pub(crate) fn place(&self, key: &str) -> Option<Span> {
-        self.given.iter().find(|(given, ..)| *given == key).map(|(.., place)| *place)
+        self.named.iter().find(|(named, _)| *named == key).map(|(_, place)| *place)
     }
 }
 

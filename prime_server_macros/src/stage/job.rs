@@ -337,6 +337,23 @@ mod tests {
     }
 
     #[test]
+    fn the_types_of_a_batch_are_those_of_its_jobs() {
+        let mut errors = Errors::default();
+        let taken = parse_quote!(fn f(jobs: prime_server::Batch<Candidate, Result<Json<bool>, StatusCode>>));
+        let job = Job::check(&taken, true, &mut errors);
+        assert!(errors.is_empty());
+        assert_eq!(job.takes, Takes::Batch);
+        assert_eq!(
+            (written(&job.input), written(&job.out)),
+            ("Candidate".into(), "Result<Json<bool>, StatusCode>".into())
+        );
+        let (job, errors) = check(parse_quote!(fn f(jobs: Batch<Candidate, u8>)));
+        assert_eq!((job.takes, errors.len()), (Takes::Batch, 1), "nothing says how many");
+        let (job, errors) = check(parse_quote!(fn f(message: Batch<Candidate, u8>) -> String));
+        assert_eq!((job.takes, errors.len()), (Takes::Input, 0), "a message may be called so too");
+    }
+
+    #[test]
     fn independent_mistakes_are_all_told() {
         assert_eq!(
             check(parse_quote!(async unsafe extern "C" fn f(input: &str, cx: Context, more: u8) -> &str)).1.len(),

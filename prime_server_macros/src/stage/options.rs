@@ -50,7 +50,7 @@ impl StageOptions {
 
     /// Whether the stage takes several jobs at a time.
     pub(super) fn is_batch(&self) -> bool {
-        self.0.value("batch").is_some()
+        self.0.place("batch").is_some()
     }
 
     /// `const DEFAULTS`, where an option is given: each calls the builder method of its name.
@@ -85,11 +85,11 @@ mod tests {
     fn each_option_but_the_name_is_a_call() {
         let mut errors = Errors::default();
         let given =
-            quote!(workers = 4, name = "sieve", timeout_ms = 2_000, idempotent, demote = false, max_instances = 64);
+            quote!(workers = 4, name = "sieve", timeout_ms = 2_000, idempotent, batch = 32, batch_wait_us = 500);
         let options = StageOptions::read(given, &mut errors);
         assert!(errors.is_empty());
         assert_eq!(options.name().as_deref(), Some("sieve"));
-        let calls = quote!(.workers(4).timeout_ms(2000).idempotent(true).demote(false).max_instances(64)).to_string();
+        let calls = quote!(.workers(4).timeout_ms(2000).idempotent(true).batch(32).batch_wait_us(500)).to_string();
         assert!(options.defaults().unwrap().to_string().contains(&calls));
         assert!(StageOptions::read(quote!(name = "sieve"), &mut errors).defaults().is_none());
     }

@@ -391,3 +391,38 @@ fn a_drain_does_not_wait_for_a_batch_to_be_full() {
     assert!(drained.elapsed() < LONG);
     assert_eq!(said.recv_timeout(PATIENCE), Ok(vec!["/1".to_owned()]));
 }
+
+#[test]
+fn what_cannot_work_is_refused_with_what_to_do() {
+    #[derive(Clone, Stage)]
+    #[stage(name = "unsaid")]
+    struct Unsaid;
+
+    impl BatchStage for Unsaid {
+        type In = Request;
+        type Out = &'static str;
+
+        fn run_batch(&mut self, jobs: Batch<Request, &'static str>) {
+            jobs.into_iter().for_each(|job| job.reply.send("done"));
+        }
+    }
+
+    let unsaid = || Pipeline::new("p").stage_from(|| Unsaid);
+    let one = || Pipeline::new("p").stage_from(support::first(|_, _: &Context| "done"));
+    let refused = [
+        (unsaid().build(), "nothing says of how many jobs"),
+        (unsaid().batch(0).build(), "no job would ever run"),
+        (unsaid().batch(1025).build(), "more than 1024"),
+        (unsaid().batch(2).batch_wait(Duration::from_secs(11)).build(), "more than 10 s"),
+        (one().batch(2).build(), "`Batch<In, Out>`"),
+        (one().batch_wait(Duration::ZERO).build(), "`Batch<In, Out>`"),
+    ];
+    for (built, why) in refused {
+        let error = built.expect_err(why).to_string();
+        assert!(error.starts_with("stage `") && error.contains(why), "{error}");
+    }
+    let most = unsaid().workers(1).batch(1024).batch_wait(Duration::from_secs(10)).build().unwrap();
+    assert!(most.describe().contains("1 worker, queue of 4096, batches of up to 1024 within 10s\n"));
+    let some = unsaid().workers(1).batch(8).build().unwrap();
+    assert!(some.describe().contains("queue of 4096, batches of up to 8\n"));
+}
