@@ -61,6 +61,7 @@
 //! | let stages choose where a job goes, in cycles too | [`macro@Routes`], [`Pipeline::node`](Pipeline#method.node) |
 //! | let the URL choose the stage | [`Pipeline::route_to`] |
 //! | work on the parts of a request at once | [`Split`], [`Join`] |
+//! | do several jobs in one call | [`Batch`], [`BatchStage`]; `docs/batching.md` says when that pays |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
 //! | run it as processes, on one machine or many | [`Role`], [`Built::run`], [`Built::main`], [`Discover`], [`Security`]; `docs/processes.md` |
 //! | see the graph | [`Built::describe`], [`Built::to_dot`]; `docs/graphs.md` says which shape suits which work |
@@ -156,6 +157,10 @@ mod worker;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/graphs.md")]
 struct Graphs;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/batching.md")]
+struct Batching;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/scheduling.md")]
