@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Context, Message, Run};
+use crate::{Context, Message, Run, RunBatch};
 
 /// What a stage does with several jobs at once, where that takes less than one after the other: the inference of a model, a lookup in a
 /// database. `#[stage(batch = 32)]` writes this for a function, or an `impl` block's `run`, that takes a [`Batch`].
@@ -73,7 +73,7 @@ impl<S: BatchStage> Run for S {
     type In = <S as BatchStage>::In;
     type Out = <S as BatchStage>::Out;
 
-    const RUN_BATCH: Option<fn(&mut Self, Batch<Self::In, Self::Out>)> = Some(S::run_batch);
+    const RUN_BATCH: Option<RunBatch<Self>> = Some(S::run_batch);
 
     /// # Panics
     /// If the job's reply is dropped.

@@ -48,8 +48,11 @@ pub trait Run: Sized + 'static {
     fn reset(&mut self) {}
 
     /// What it does with several jobs at once, which a [`BatchStage`](crate::BatchStage) says.
-    const RUN_BATCH: Option<fn(&mut Self, Batch<Self::In, Self::Out>)> = None;
+    const RUN_BATCH: Option<RunBatch<Self>> = None;
 }
+
+/// What a stage does with several jobs at once.
+pub type RunBatch<S> = fn(&mut S, Batch<<S as Run>::In, <S as Run>::Out>);
 
 /// What a pipeline knows about a stage: its name, and the options that its author chose.
 ///
