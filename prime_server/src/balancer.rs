@@ -211,6 +211,11 @@ impl<J: Job> Balancer<J> {
         self.queue.cancel(entry as usize, id)
     }
 
+    /// As [`cancel`](Self::cancel), of a job that somebody waits for still.
+    pub(crate) fn take_back(&mut self, entry: u32, id: RequestId) -> Option<J> {
+        self.queue.take_back(entry as usize, id)
+    }
+
     /// Takes all waiting jobs of a request out, where it is split and they may be many.
     pub(crate) fn cancel_all(&mut self, id: RequestId) -> Vec<J> {
         self.queue.cancel_all(id)

@@ -192,12 +192,28 @@ impl Pool {
         Ok(if ticket.queued_at(place) { station.balancer.cancel(entry, ticket.id) } else { None })
     }
 
-    /// Takes a job out of the queue, and drops it. Returns whether it was there.
+    /// Takes a job out of the queue that nobody waits for any more, and drops it. Returns whether it was there.
     pub(crate) fn cancel(&self, entry: u32, id: RequestId) -> bool {
         let waiting = self.lock().balancer.cancel(entry, id);
-        let found = waiting.is_some();
-        waiting.into_iter().for_each(|job| self.discard(job));
+        self.discard_if_any(waiting)
+    }
+
+    /// As [`cancel`](Self::cancel), to give the job to somebody else.
+    pub(crate) fn take_back(&self, entry: u32, id: RequestId) -> bool {
+        let waiting = self.lock().balancer.take_back(entry, id);
+        self.discard_if_any(waiting)
+    }
+
+    fn discard_if_any(&self, job: Option<Envelope>) -> bool {
+        let found = job.is_some();
+        job.into_iter().for_each(|job| self.discard(job));
         found
+    }
+
+    /// How many jobs run that nobody waits for.
+    #[cfg(test)]
+    pub(crate) fn abandoned(&self) -> usize {
+        self.lock().balancer.abandoned()
     }
 
     /// As [`cancel`](Self::cancel), all the jobs of a request.

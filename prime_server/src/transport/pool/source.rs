@@ -102,6 +102,7 @@ impl Source {
 
     /// A job is lost.
     pub(crate) fn lose(&self, id: RequestId) {
+        self.splits.iter().filter(|ticket| ticket.id == id).for_each(|ticket| self.outlet.cancel_parts(ticket));
         self.pool.metrics.ended(Ended::Lost);
         self.outlet.reply(id, Reply::whole(worker_lost()));
     }
@@ -113,7 +114,7 @@ impl Drop for Source {
         let lost = station.balancer.lost(self.worker);
         // If it had been summoned, another one is to come.
         self.pool.wake(station);
-        self.splits.drain(..).for_each(|ticket| self.outlet.cancel_parts(&ticket));
+        self.outlet.ran_with_fewer(self.worker);
         lost.into_iter().for_each(|id| self.lose(id));
     }
 }

@@ -344,7 +344,7 @@ impl Host {
         for id in old {
             let here = &self.jobs.here[&id];
             let Some(Place::At(_, entry)) = here.ticket.place() else { continue };
-            if self.pool.cancel(entry, id) {
+            if self.pool.take_back(entry, id) {
                 let (link, job) = (here.link, here.job);
                 self.jobs.remove(id);
                 self.capacity.returned(link);
