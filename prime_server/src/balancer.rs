@@ -110,8 +110,8 @@ impl<J: Job> Balancer<J> {
         Ok(slot)
     }
 
-    /// The idle worker to wake, where more jobs wait than those take that are on their way; first one that gathers a batch. To be asked after an offer, after a worker
-    /// was lost, after one went idle, and after the pool [stood still](Self::stand_still).
+    /// The worker to wake, where more jobs wait than those take that are on their way: one that gathers a batch, or an idle one. To be
+    /// asked after an offer, after a worker was lost, after one went idle, and after the pool [stood still](Self::stand_still).
     pub(crate) fn summon(&mut self) -> Option<WorkerId> {
         if self.still { None } else { self.roster.summon(self.waiting()) }
     }

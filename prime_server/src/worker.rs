@@ -13,7 +13,7 @@ use crate::compression::compress;
 use crate::context::Sink;
 use crate::ids::StageId;
 use crate::kernel::Tid;
-use crate::metrics::{Ended, StageMetrics};
+use crate::metrics::StageMetrics;
 use crate::panics::{caught, log};
 use crate::runner::{Job, Runner, RunnerFactory};
 use crate::seat::{Asked, Seat};
@@ -50,7 +50,13 @@ pub(crate) struct Worker {
     duties: Arc<Duties>,
 }
 
-/// How the run of one or several jobs ended.
+/// Jobs that have run, all in one call.
+struct Ran {
+    jobs: Vec<Job>,
+    over: Over,
+}
+
+/// How a call ended.
 struct Over {
     /// What the stage said when it panicked.
     panic: Option<String>,
@@ -63,7 +69,7 @@ struct Over {
 pub(crate) struct Leaving {
     worker: Worker,
     source: Source,
-    ran: Box<(Vec<Job>, Over)>,
+    ran: Box<Ran>,
 }
 
 /// How a worker goes on.
@@ -75,7 +81,7 @@ enum Then {
     /// No job will come any more.
     End,
     /// Its thread must not do anything any more that others may wait for.
-    Leave(Box<(Vec<Job>, Over)>),
+    Leave(Box<Ran>),
 }
 
 impl Worker {
@@ -158,15 +164,15 @@ impl Worker {
     ) -> Then {
         let started = Instant::now();
         let more = source.more();
-        for Envelope { context, payload, queued, .. } in std::iter::once(first).chain(more) {
-            let id = context.ticket.id;
-            if let Some(reason) = context.ticket.cancelled() {
-                self.duties.metrics.ended(Ended::Cancelled(reason));
+        for envelope in std::iter::once(first).chain(more) {
+            let id = envelope.context.ticket.id;
+            if envelope.context.ticket.cancelled().is_some() {
+                self.duties.pool.discard(envelope);
                 self.duties.outlet.dropped(id);
                 source.abandon(id, started);
             } else {
-                self.duties.metrics.waited(started.saturating_duration_since(queued));
-                jobs.push(Job::new(context, payload));
+                self.duties.metrics.waited(started.saturating_duration_since(envelope.queued));
+                jobs.push(Job::new(envelope.context, envelope.payload));
             }
         }
         let Some((first, others)) = jobs.split_first_mut() else { return Then::Next };
@@ -189,7 +195,7 @@ impl Worker {
         let over = Over { panic: ran.err(), ended, time: ended.saturating_duration_since(started) };
         if demoted {
             if Tid::current().restore().is_err() {
-                return Then::Leave(Box::new((std::mem::take(jobs), over)));
+                return Then::Leave(Box::new(Ran { jobs: std::mem::take(jobs), over }));
             }
             self.seat.gate.restored();
         }
@@ -234,7 +240,7 @@ impl Leaving {
     /// Does it. To be called where others may wait for what is done.
     pub(crate) fn finish(self) {
         let Self { worker, mut source, ran } = self;
-        let (mut jobs, over) = *ran;
+        let Ran { mut jobs, over } = *ran;
         let stage = worker.duties.stage;
         if let Err(panic) = caught(|| _ = worker.finish(&mut jobs, over, &mut source)) {
             log(|| tracing::error!(stage, panic, "a worker panicked outside of its stage"));

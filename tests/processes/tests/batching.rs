@@ -32,11 +32,16 @@ impl BatchStage for Batches {
 }
 
 fn pipeline(gate: &Gate, wait: Duration) -> (Built, Receiver<Vec<String>>) {
+    pipeline_of(gate, wait, false)
+}
+
+fn pipeline_of(gate: &Gate, wait: Duration, idempotent: bool) -> (Built, Receiver<Vec<String>>) {
     let (say, said) = channel();
     let (gate, say) = (gate.clone(), Mutex::new(say));
     let make = move || Batches { gate: gate.clone(), say: say.lock().unwrap().clone() };
     let begin = |request: Request, _: &Context| Text(request.head().path().to_owned());
     let pipeline = Pipeline::new("p").metrics("/metrics").stage_from(first(begin)).stage_from(make).batch_wait(wait);
+    let pipeline = if idempotent { pipeline.idempotent() } else { pipeline };
     (pipeline.build().unwrap(), said)
 }
 
@@ -44,6 +49,14 @@ fn send(parts: &Parts, target: &str) -> Client {
     let mut client = Client::connect(parts.address);
     client.send_get(target);
     client
+}
+
+fn until_at_the_second(parts: &Parts, number: u32) {
+    eventually("they have left the first stage", || {
+        let page = get(parts.address, "/metrics");
+        let jobs = |name| page.metric(name, &["stage=\"second\""]).unwrap_or_default();
+        jobs("prime_stage_queue_length") + jobs("prime_stage_in_flight") == f64::from(number)
+    });
 }
 
 fn one_more(pipeline: &Built, parts: &Parts) -> Process {
@@ -58,11 +71,7 @@ fn jobs_that_wait_at_the_proxy_are_run_together() {
     let mut clients = vec![send(&parts, "/0")];
     gate.wait_for(1);
     clients.extend((1..=4).map(|n| send(&parts, &format!("/{n}"))));
-    eventually("they have left the first stage", || {
-        let page = get(parts.address, "/metrics");
-        let jobs = |name| page.metric(name, &["stage=\"second\""]).unwrap_or_default();
-        jobs("prime_stage_queue_length") + jobs("prime_stage_in_flight") == 5.0
-    });
+    until_at_the_second(&parts, 5);
     gate.open();
     for (n, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.read().text(), format!("/{n}"));
@@ -81,6 +90,7 @@ fn another_process_takes_what_one_cannot_begin() {
     gate.wait_for(1);
     // With the one that runs, these are no more than a batch.
     clients.extend((1..=3).map(|n| send(&parts, &format!("/{n}"))));
+    until_at_the_second(&parts, 4);
     let other = one_more(&pipeline, &parts);
     gate.wait_for(2);
     gate.open();
@@ -123,14 +133,28 @@ fn a_process_with_a_batch_that_is_not_full_has_its_places_again_when_that_is_don
 }
 
 #[test]
+fn each_job_of_a_batch_is_run_elsewhere_where_its_process_is_lost_if_that_does_no_harm() {
+    let gate = Gate::new();
+    let (pipeline, _said) = pipeline_of(&gate, Duration::from_secs(10), true);
+    let mut parts = start(&pipeline, &[("first", 1), ("second", 1)]);
+    let mut clients = ["/0", "/1", "/2", "/3"].map(|target| send(&parts, target));
+    gate.wait_for(1);
+    let other = one_more(&pipeline, &parts);
+    parts.workers.pop().expect("that of the second stage").abort();
+    gate.wait_for(2);
+    gate.open();
+    assert_eq!(clients.each_mut().map(|client| client.read().text().to_owned()), ["/0", "/1", "/2", "/3"]);
+    drop(other);
+}
+
+#[test]
 fn each_job_of_a_batch_is_answered_502_where_its_process_is_lost() {
     let gate = Gate::new();
     let (pipeline, _said) = pipeline(&gate, Duration::from_secs(10));
     let mut parts = start(&pipeline, &[("first", 1), ("second", 1)]);
     let mut clients = ["/0", "/1", "/2", "/3"].map(|target| send(&parts, target));
     gate.wait_for(1);
-    let lost = parts.workers.pop().expect("that of the second stage");
-    lost.abort();
+    parts.workers.pop().expect("that of the second stage").abort();
     assert_eq!(clients.each_mut().map(|client| client.read().status), [502; 4]);
     gate.open();
 }

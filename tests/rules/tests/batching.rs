@@ -366,7 +366,7 @@ fn a_batch_that_runs_for_long_makes_room_and_answers_all_when_it_is_done() {
         gate.wait_for(1);
         let mut short = [send(address, "/1"), send(address, "/2")];
         assert_eq!(short.each_mut().map(|client| client.read().text().to_owned()), ["/1", "/2"]);
-        assert_eq!(running.stages()[0].running, 2);
+        eventually("the long ones run on", || running.stages()[0].running == 2);
         let demoted = get(address, "/metrics").metric("prime_stage_demoted_total", &["stage=\"first\""]);
         assert_eq!(demoted, Some(1.0), "it is one run");
         gate.open();
