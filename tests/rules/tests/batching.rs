@@ -426,3 +426,57 @@ fn what_cannot_work_is_refused_with_what_to_do() {
     let some = unsaid().workers(1).batch(8).build().unwrap();
     assert!(some.describe().contains("queue of 4096, batches of up to 8\n"));
 }
+
+#[derive(Message, Serialize, Deserialize)]
+struct Fragile(u8);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a message panics when dropped");
+    }
+}
+
+#[stage(workers = 1, queue = 1)]
+fn hold(fragile: Fragile, cx: &Context) -> Result<&'static str, Cancelled> {
+    std::mem::forget(fragile);
+    loop {
+        cx.check()?;
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_refused_message_that_panics_when_dropped_costs_the_worker_but_no_answer_of_its_batch() {
+    let gate = Gate::new();
+    let pass = gate.clone();
+    let stage = move |jobs: Batch<Request, Flow<Fragile>>| {
+        if jobs.iter().any(|job| path(job) == "/gate") {
+            pass.pass();
+        }
+        for job in jobs {
+            let flow = match path(&job).as_str() {
+                "/on" => Flow::Forward(Fragile(1)),
+                _ => Flow::answer("done"),
+            };
+            job.reply.send(flow);
+        }
+    };
+    let pipeline = Pipeline::new("p").metrics("/metrics").stage_from(batches(stage)).stage::<hold>();
+    let (running, address) = start(&pipeline.build().unwrap());
+    let _held = ["/on", "/on"].map(|target| send(address, target));
+    eventually("one runs, one waits", || running.stages()[1].running == 1 && running.stages()[1].waiting == 1);
+    let mut clients = vec![send(address, "/gate")];
+    gate.wait_for(1);
+    for (n, target) in ["/1", "/on", "/2"].into_iter().enumerate() {
+        clients.push(send(address, target));
+        eventually("it waits", || running.stages()[0].waiting == n + 1);
+    }
+    gate.open();
+    let answers: Vec<_> = clients.iter_mut().map(|client| client.read().status).collect();
+    assert_eq!(answers, [200, 200, 503, 200]);
+    let lost = ["reason=\"lost\"", "stage=\"first\""];
+    eventually("the worker is lost", || {
+        get(address, "/metrics").metric("prime_stage_outcomes_total", &lost) == Some(1.0)
+    });
+    assert_eq!(get(address, "/").text(), "done");
+}
