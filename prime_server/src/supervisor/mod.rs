@@ -81,15 +81,14 @@ impl Supervisor {
 
     /// Looks at everything. Returns when to look again.
     fn look(&mut self, now: Instant) -> Option<Instant> {
-        let (mut due, mut starving) = (Vec::with_capacity(self.watches.len() + 1), false);
+        let (mut due, mut starving) = (None, false);
         for watch in &mut self.watches {
             let seen = watch.look(&self.hire, now);
-            due.extend(seen.due);
+            due = due.into_iter().chain(seen.due).min();
             starving |= seen.starving;
         }
         let mut pools = self.watches.iter().map(Watch::pool);
-        due.extend(self.turn.pass(starving, &mut pools, now));
-        due.into_iter().min()
+        due.into_iter().chain(self.turn.pass(starving, &mut pools, now)).min()
     }
 }
 
