@@ -15,6 +15,7 @@ use self::queue::{JobKey, Queue};
 use self::roster::{Roster, Run};
 use crate::ids::RequestId;
 
+mod batches;
 mod classes;
 mod costs;
 pub(crate) mod crews;
@@ -52,7 +53,8 @@ pub(crate) enum Expired<J> {
 /// See the [module's docs](self).
 #[derive(Debug)]
 pub(crate) struct Balancer<J> {
-    queue: Queue<J, (), ()>,
+    /// Of a job that was taken it is noted which one its worker took before it, where it has several.
+    queue: Queue<J, (), Option<usize>>,
     roster: Roster,
     quantum: Quantum,
     turns: Turns,
@@ -64,9 +66,15 @@ pub(crate) struct Balancer<J> {
 }
 
 impl<J: Job> Balancer<J> {
-    /// A balancer that lets `slots` jobs run at a time. No worker is there yet.
+    /// Of workers that take one job at a time.
+    #[cfg(test)]
     pub(crate) fn new(options: Options, slots: usize) -> Self {
-        let (queue, roster) = (Queue::new(options), Roster::new(slots));
+        Self::in_batches(options, slots, 1)
+    }
+
+    /// A balancer that lets `slots` workers run at a time, each with up to `most` jobs. No worker is there yet.
+    pub(crate) fn in_batches(options: Options, slots: usize, most: usize) -> Self {
+        let (queue, roster) = (Queue::new(options), Roster::new(slots, most));
         Self {
             queue,
             roster,
@@ -93,7 +101,7 @@ impl<J: Job> Balancer<J> {
         self.queue.taken()
     }
 
-    /// How many jobs run at a time.
+    /// How many workers run at a time.
     pub(crate) fn slots(&self) -> usize {
         self.roster.slots()
     }
@@ -115,7 +123,7 @@ impl<J: Job> Balancer<J> {
         self.turns.time + running.sum::<Duration>()
     }
 
-    /// How many jobs were demoted and run still.
+    /// How many workers were demoted and run still.
     pub(crate) fn demoted(&self) -> usize {
         self.roster.demoted()
     }
@@ -142,13 +150,10 @@ impl<J: Job> Balancer<J> {
         Ok(slot)
     }
 
-    /// The idle worker to wake, where more jobs wait than workers are on their way. To be asked after an offer, after a worker
-    /// was lost, after one went idle, and after the pool [stood still](Self::stand_still).
+    /// The worker to wake, where more jobs wait than those take that are on their way: one that gathers a batch, or an idle one. To be
+    /// asked after an offer, after a worker was lost, after one went idle, and after the pool [stood still](Self::stand_still).
     pub(crate) fn summon(&mut self) -> Option<WorkerId> {
-        if self.still || self.roster.summoned() >= self.waiting() {
-            return None;
-        }
-        self.roster.summon()
+        if self.still { None } else { self.roster.summon(self.waiting()) }
     }
 
     /// A worker asks for work. `None` makes it idle: it parks until an offer summons it. One that finds all slots taken is a spare, and
@@ -162,51 +167,44 @@ impl<J: Job> Balancer<J> {
         }
         if let Some(entry) = self.queue.first(now).filter(|_| may_work) {
             self.roster.begin(worker, Run { entry, since: now });
-            return Some(self.queue.take(entry, (), now));
+            return Some(self.queue.take(entry, None, now));
         }
         self.roster.park(worker);
         None
     }
 
-    /// A worker's job is over: answered, or accepted by the next stage. It ran for so long.
+    /// A worker's jobs are over: answered, or accepted by the next stage. They ran for so long, all together.
     pub(crate) fn done(&mut self, worker: WorkerId, ran: Duration) {
         let had_a_slot = !self.roster.is_demoted(worker);
         if let Some(run) = self.roster.finish(worker) {
             if had_a_slot {
-                self.turn(run.entry, ran);
+                self.turn(run, ran);
             }
             self.quantum.learn(ran);
-            self.queue.learn(run.entry, ran, self.quantum.get());
-            self.queue.finish(run.entry);
+            self.learn(run, ran);
+            self.finish(run);
         }
     }
 
-    /// A worker's job is over without having run.
-    pub(crate) fn not_begun(&mut self, worker: WorkerId) {
-        if let Some(run) = self.roster.finish(worker) {
-            self.queue.finish(run.entry);
-        }
-    }
-
-    /// A worker is gone, with the job that it ran, if it ran one: a thread takes its job's message with it, so that even of an
+    /// A worker is gone, with the jobs that it ran, if it ran any: a thread takes its jobs' messages with it, so that even of an
     /// idempotent stage there is nothing left to try again.
-    pub(crate) fn lost(&mut self, worker: WorkerId) -> Option<RequestId> {
-        let Run { entry, .. } = self.roster.lose(worker)?;
-        let id = self.queue.id(entry);
-        self.queue.finish(entry);
-        Some(id)
+    pub(crate) fn lost(&mut self, worker: WorkerId) -> Vec<RequestId> {
+        let Some(run) = self.roster.lose(worker) else { return Vec::new() };
+        let ids = self.ids(run);
+        self.finish(run);
+        ids
     }
 
-    /// Whether a job runs that has a slot.
+    /// Whether a worker runs that has a slot.
     pub(crate) fn is_busy(&self) -> bool {
         self.roster.busy().next().is_some()
     }
 
-    /// The workers whose job is to make room: it has outrun its quantum, or is of a kind that nearly always does. Each with the job and the
-    /// moment since when it runs.
-    pub(crate) fn overdue(&self, now: Instant) -> impl Iterator<Item = (WorkerId, RequestId, Instant)> {
+    /// The workers whose job is to make room: it has outrun its quantum, or is of a kind that nearly always does. Each with its jobs and the
+    /// moment since when they run.
+    pub(crate) fn overdue(&self, now: Instant) -> impl Iterator<Item = (WorkerId, Vec<RequestId>, Instant)> {
         let overdue = self.roster.busy().filter(move |(_, run)| self.due(run).is_some_and(|due| due <= now));
-        overdue.map(|(worker, run)| (worker, self.queue.id(run.entry), run.since))
+        overdue.map(|(worker, run)| (worker, self.ids(run), run.since))
     }
 
     /// How long a job may run while others wait.
@@ -230,7 +228,7 @@ impl<J: Job> Balancer<J> {
 
     /// Whether the job that this worker runs is of a kind that nearly always outruns the quantum.
     pub(crate) fn is_long(&self, worker: WorkerId) -> bool {
-        self.roster.run(worker).is_some_and(|run| self.queue.is_long(run.entry))
+        self.roster.busy_with(worker).is_some_and(|run| self.queue.is_long(run.entry))
     }
 
     /// Whether a job of such a kind has a slot.
@@ -246,22 +244,15 @@ impl<J: Job> Balancer<J> {
     /// Takes the slot of a worker, which goes on with the job that it runs since that moment, and gives it to a spare, which is to be
     /// woken. `None` where the worker has no such job any more, or where there is no spare.
     pub(crate) fn demote(&mut self, worker: WorkerId, since: Instant, now: Instant) -> Option<WorkerId> {
-        let run = self.roster.run(worker).filter(|run| run.since == since)?;
+        let run = self.roster.busy_with(worker).filter(|run| run.since == since)?;
         let spare = self.roster.demote(worker, now)?;
-        self.turn(run.entry, now.saturating_duration_since(since));
+        self.turn(run, now.saturating_duration_since(since));
         Some(spare)
     }
 
     /// What jobs have had of the slots so far.
     pub(crate) fn turns(&self) -> Turns {
         self.turns
-    }
-
-    /// A job has had a slot for so long.
-    fn turn(&mut self, entry: usize, time: Duration) {
-        self.queue.charge(entry, time);
-        self.turns.jobs += 1;
-        self.turns.time += time;
     }
 
     /// The worker that has been demoted for longest, and since when.
@@ -282,6 +273,11 @@ impl<J: Job> Balancer<J> {
     /// Takes a waiting job out. `None` where it no longer waits.
     pub(crate) fn cancel(&mut self, entry: u32, id: RequestId) -> Option<J> {
         self.queue.cancel(entry as usize, id)
+    }
+
+    /// As [`cancel`](Self::cancel), of a job that somebody waits for still.
+    pub(crate) fn take_back(&mut self, entry: u32, id: RequestId) -> Option<J> {
+        self.queue.take_back(entry as usize, id)
     }
 
     /// Takes all waiting jobs of a request out, where it is split and they may be many.

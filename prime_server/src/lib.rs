@@ -61,6 +61,7 @@
 //! | let stages choose where a job goes, in cycles too | [`macro@Routes`], [`Pipeline::node`](Pipeline#method.node) |
 //! | let the URL choose the stage | [`Pipeline::route_to`] |
 //! | work on the parts of a request at once | [`Split`], [`Join`] |
+//! | do several jobs in one call | [`Batch`], [`BatchStage`]; `docs/batching.md` says when that pays |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
 //! | run it as processes, on one machine or many | [`Role`], [`Built::run`], [`Built::main`], [`Discover`], [`Security`]; `docs/processes.md` |
 //! | see the graph | [`Built::describe`], [`Built::to_dot`]; `docs/graphs.md` says which shape suits which work |
@@ -112,6 +113,7 @@
 pub mod __private;
 mod answers;
 mod balancer;
+mod batch;
 mod cancellation;
 mod cli;
 mod compression;
@@ -158,6 +160,10 @@ mod worker;
 struct Graphs;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/batching.md")]
+struct Batching;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/scheduling.md")]
 struct Scheduling;
 
@@ -169,6 +175,7 @@ mod sync {
 
 pub use prime_server_macros::{Message, Routes, Schema, Stage, stage};
 
+pub use batch::{Batch, BatchJob, BatchStage, Replies, Reply};
 pub use context::{BodyStream, Cancelled, Context, IntoHead, Reason, Streamed};
 pub use discovery::{Discover, DiscoverError};
 pub use error::{BoxError, ErrorResponse, FormError, JsonError, PathError, QueryError, StartError, TextError};
@@ -190,7 +197,7 @@ pub use route::{Manner, RouteTo, Sends, Step};
 pub use schema::{Schema, Shape};
 pub use security::Security;
 pub use split::{Join, Split};
-pub use stage::{Construct, Run, Stage, StageOptions, Workers};
+pub use stage::{Construct, Run, RunBatch, Stage, StageOptions, Workers};
 
 /// What the targets in `fuzz/` run.
 #[cfg(fuzzing)]
@@ -208,7 +215,7 @@ pub mod prelude {
     pub use http::{Method, StatusCode};
 
     pub use crate::{
-        Cancelled, Construct, Context, Cors, ErrorResponse, Feeds, Flow, IntoResponse, Join, Json, Message, Outcome,
-        Pipeline, Request, Response, Routes, Run, Schema, Split, Stage, StartError, Streamed, stage,
+        Batch, BatchStage, Cancelled, Construct, Context, Cors, ErrorResponse, Feeds, Flow, IntoResponse, Join, Json,
+        Message, Outcome, Pipeline, Request, Response, Routes, Run, Schema, Split, Stage, StartError, Streamed, stage,
     };
 }

@@ -87,6 +87,8 @@ pub(crate) struct StageMetrics {
     stage: Box<str>,
     queue_delay: Histogram,
     run_time: Histogram,
+    /// How many jobs are run in one call, of a stage that takes several.
+    batch: Option<Histogram>,
     ended: Box<[IntCounter]>,
     /// Jobs that were given to another worker after theirs was lost.
     pub(crate) retried: IntCounter,
@@ -107,6 +109,13 @@ impl StageMetrics {
 
     pub(crate) fn ran(&self, time: Duration) {
         self.run_time.observe(time.as_secs_f64());
+    }
+
+    /// So many jobs ran in one call.
+    pub(crate) fn batch(&self, jobs: usize) {
+        if let Some(batch) = &self.batch {
+            batch.observe(jobs as f64);
+        }
     }
 
     pub(crate) fn demoted(&self) {
@@ -217,11 +226,21 @@ impl Metrics {
             stage: stage.into(),
             queue_delay: histogram(queue_delay.0, queue_delay.1, true),
             run_time: histogram("stage_run_seconds", "How long jobs ran.", share != Share::Queue),
+            batch: None,
             retried: if share == Share::Queue { register(&self.registry, retried) } else { retried },
             workers: if share == Share::Queue { workers } else { register(&self.registry, workers) },
             demoted: if share == Share::Queue { demoted } else { register(&self.registry, demoted) },
             ended: Ended::ALL.iter().map(|ended| outcomes.with_label_values(&[ended.as_str()])).collect(),
         }
+    }
+
+    /// As [`stage`](Self::stage), of one whose workers take several jobs at a time.
+    pub(crate) fn stage_in_batches(&self, stage: &str, share: Share) -> StageMetrics {
+        let buckets = prometheus::exponential_buckets(1.0, 2.0, 11).expect("positive");
+        let options = HistogramOpts::new("stage_batch_jobs", "How many jobs were run in one call.").buckets(buckets);
+        let options = options.const_labels([("stage".to_owned(), stage.to_owned())].into_iter().collect());
+        let batch = register(&self.registry, Histogram::with_opts(options).expect("legal names"));
+        StageMetrics { batch: Some(batch), ..self.stage(stage, share) }
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::{BoxError, Context, Message, StartError};
+use crate::{Batch, BoxError, Context, Message, StartError};
 
 /// What a stage does with a job. `#[stage]` writes this; by hand it is four lines.
 ///
@@ -32,7 +32,8 @@ use crate::{BoxError, Context, Message, StartError};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stage",
     label = "nothing says what it does with a job",
-    note = "put `#[stage]` on the function, or on the type's `impl` block and `fn run` into it; or write `impl Run for {Self}` and put `#[derive(Stage)]` on the type"
+    note = "put `#[stage]` on the function, or on the type's `impl` block and `fn run` into it; or write `impl Run for {Self}` and put `#[derive(Stage)]` on the type",
+    note = "a stage that takes several jobs at once has `impl BatchStage` in the place of `impl Run`"
 )]
 pub trait Run: Sized + 'static {
     /// What the stage takes. The first stage of a pipeline takes a [`Request`](crate::Request).
@@ -47,7 +48,13 @@ pub trait Run: Sized + 'static {
 
     /// Called after each job, once its outcome is on its way: the place to clear scratch memory.
     fn reset(&mut self) {}
+
+    /// What it does with several jobs at once, which a [`BatchStage`](crate::BatchStage) says.
+    const RUN_BATCH: Option<RunBatch<Self>> = None;
 }
+
+/// What a stage does with several jobs at once.
+pub type RunBatch<S> = fn(&mut S, Batch<<S as Run>::In, <S as Run>::Out>);
 
 /// What a pipeline knows about a stage: its name, and the options that its author chose.
 ///
@@ -196,6 +203,8 @@ pub struct StageOptions {
     pub(crate) strict_priority: bool,
     pub(crate) max_delay: Option<Duration>,
     pub(crate) refuse_hopeless: Option<bool>,
+    pub(crate) batch: Option<usize>,
+    pub(crate) batch_wait: Option<Duration>,
 }
 
 impl StageOptions {
@@ -212,6 +221,8 @@ impl StageOptions {
             strict_priority: false,
             max_delay: None,
             refuse_hopeless: None,
+            batch: None,
+            batch_wait: None,
         }
     }
 
@@ -299,6 +310,26 @@ impl StageOptions {
     #[must_use]
     pub const fn strict_priority(mut self, strict: bool) -> Self {
         self.strict_priority = strict;
+        self
+    }
+
+    /// How many jobs a [`BatchStage`](crate::BatchStage) takes at a time: 1 to 1024. It has no default.
+    #[must_use]
+    pub const fn batch(mut self, most: usize) -> Self {
+        self.batch = Some(most);
+        self
+    }
+
+    /// How long a worker that has fewer jobs than [`batch`](Self::batch) waits for more, in microseconds: 10 s at the most. Default: 0.
+    #[must_use]
+    pub const fn batch_wait_us(self, microseconds: u64) -> Self {
+        self.batch_wait(Duration::from_micros(microseconds))
+    }
+
+    /// As [`batch_wait_us`](Self::batch_wait_us), as a [`Duration`].
+    #[must_use]
+    pub const fn batch_wait(mut self, limit: Duration) -> Self {
+        self.batch_wait = Some(limit);
         self
     }
 }

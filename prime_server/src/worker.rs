@@ -1,24 +1,24 @@
-//! A worker: one thread, one stage instance, one job at a time. Next, run, resolve, dispatch or answer.
+//! A worker: one thread, one stage instance, one job at a time, or for a stage that takes them so, one batch. Next, run, resolve,
+//! dispatch or answer.
+
+mod outcomes;
 
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::answers;
 use crate::balancer::WorkerId;
 use crate::compression::compress;
-use crate::context::{Context, Reason, Sink};
+use crate::context::Sink;
 use crate::ids::StageId;
 use crate::kernel::Tid;
-use crate::metrics::{Ended, StageMetrics};
+use crate::metrics::StageMetrics;
 use crate::panics::{caught, log};
-use crate::payload::Payload;
-use crate::response::Reply;
 use crate::runner::{Job, Runner, RunnerFactory};
 use crate::seat::{Asked, Seat};
-use crate::transport::{Envelope, Gather, Next, Outlet, Pool, Rejected, SeatSink, Source, StreamSink};
-use crate::{Response, StartError, Step};
+use crate::transport::{Envelope, Next, Outlet, Pool, SeatSink, Source, StreamSink};
+use crate::{StartError, Step};
 
 /// The first pause between two attempts to construct a stage again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -50,13 +50,18 @@ pub(crate) struct Worker {
     duties: Arc<Duties>,
 }
 
-/// A job that has run.
+/// Jobs that have run, all in one call.
 struct Ran {
-    context: Context,
-    /// What becomes of it; an error is what its stage said when it panicked.
-    step: Result<Option<Step>, String>,
+    jobs: Vec<Job>,
+    over: Over,
+}
+
+/// How a call ended.
+struct Over {
+    /// What the stage said when it panicked.
+    panic: Option<String>,
     ended: Instant,
-    /// For so long.
+    /// It took so long.
     time: Duration,
 }
 
@@ -132,9 +137,10 @@ impl Worker {
         // Lent to each job in turn, which costs nothing where a clone would have the workers contend for its count.
         let mut sink: Option<Arc<dyn Sink>> =
             Some(Arc::new(SeatSink::new(Arc::clone(&self.seat), Arc::clone(&self.duties.sink))));
+        let mut jobs = Vec::new();
         loop {
             let then = match source.next() {
-                Next::Job(job) => self.job(runner.as_mut(), job, source, &mut sink),
+                Next::Job(job) => self.jobs(runner.as_mut(), job, source, &mut jobs, &mut sink),
                 Next::Drained => Then::End,
             };
             if !matches!(then, Then::Next) {
@@ -147,175 +153,58 @@ impl Worker {
         }
     }
 
-    fn job(
+    /// Runs a job, and those that come with it.
+    fn jobs(
         &self,
         runner: &mut dyn Runner,
-        envelope: Envelope,
+        first: Envelope,
         source: &mut Source,
+        jobs: &mut Vec<Job>,
         sink: &mut Option<Arc<dyn Sink>>,
     ) -> Then {
-        let Envelope { mut context, payload, queued, .. } = envelope;
         let started = Instant::now();
-        if let Some(reason) = context.ticket.cancelled() {
-            self.duties.metrics.ended(Ended::Cancelled(reason));
-            self.duties.outlet.dropped(context.ticket.id);
-            source.abandon(started);
-            return Then::Next;
+        let more = source.more();
+        for envelope in std::iter::once(first).chain(more) {
+            let id = envelope.context.ticket.id;
+            if envelope.context.ticket.cancelled().is_some() {
+                self.duties.pool.discard(envelope);
+                self.duties.outlet.dropped(id);
+                source.abandon(id, started);
+            } else {
+                self.duties.metrics.waited(started.saturating_duration_since(envelope.queued));
+                jobs.push(Job::new(envelope.context, envelope.payload));
+            }
         }
-        self.duties.metrics.waited(started.saturating_duration_since(queued));
-        context.sink = sink.take();
-        let mut job = Job::new(context, payload);
+        let Some((first, others)) = jobs.split_first_mut() else { return Then::Next };
+        others.iter_mut().for_each(|job| job.context.sink.clone_from(sink));
+        first.context.sink = sink.take();
+        let lacks = self.duties.pool.batching().most - jobs.len();
+        if lacks > 0 {
+            self.duties.outlet.runs_with_fewer(self.id, lacks);
+        }
         self.seat.gate.open();
         let ran = caught(|| {
-            runner.run(std::slice::from_mut(&mut job));
-            self.compress(&mut job);
+            runner.run(jobs);
+            jobs.iter_mut().for_each(|job| self.compress(job));
         });
         let demoted = self.seat.gate.close();
         let ended = Instant::now();
-        *sink = job.context.sink.take();
-        let step = ran.map(|()| job.step.take());
-        let ran = Ran { context: job.context, step, ended, time: ended.saturating_duration_since(started) };
+        for job in &mut *jobs {
+            *sink = job.context.sink.take().or(sink.take());
+        }
+        let over = Over { panic: ran.err(), ended, time: ended.saturating_duration_since(started) };
         if demoted {
             if Tid::current().restore().is_err() {
-                return Then::Leave(Box::new(ran));
+                return Then::Leave(Box::new(Ran { jobs: std::mem::take(jobs), over }));
             }
             self.seat.gate.restored();
         }
-        self.finish(ran, source)
+        self.finish(jobs, over, source)
     }
 
     fn compress(&self, job: &mut Job) {
         if let (Some(least), Some(Step::Answer(response))) = (self.duties.compress, &mut job.step) {
             compress(&job.context.ticket.head, response, least);
-        }
-    }
-
-    /// Sees to what becomes of a job that has run.
-    fn finish(&self, ran: Ran, source: &mut Source) -> Then {
-        let Ran { context, step, ended, time } = ran;
-        self.duties.metrics.ran(time);
-        self.duties.outlet.ran(context.ticket.id, time);
-        let then = if step.is_ok() { Then::Next } else { Then::Rebuild };
-        match step {
-            Ok(Some(Step::Answer(response))) => self.answer(&context, response, Ended::Answered),
-            Ok(Some(step)) => self.resolve(context, step, ended),
-            Ok(None) => self.answer(&context, answers::failed(), Ended::Answered),
-            Err(panic) => {
-                let (stage, request) = (self.duties.stage, context.ticket.id);
-                log(|| tracing::error!(stage, %request, panic, "a stage panicked"));
-                self.answer(&context, answers::failed(), Ended::Panicked);
-            }
-        }
-        source.done(time, ended);
-        then
-    }
-
-    fn resolve(&self, context: Context, step: Step, now: Instant) {
-        let sends_on = matches!(step, Step::Send { .. } | Step::Split { .. } | Step::Join { .. });
-        if sends_on && context.ticket.window().is_some() {
-            return self.fail(&context, "a stage streams an answer and sends the job on");
-        }
-        match step {
-            Step::Answer(response) => self.answer(&context, response, Ended::Answered),
-            Step::Streamed(_) => self.streamed(&context),
-            Step::Send { route, payload } => self.send(context, route, payload, now),
-            Step::Split { route, parts } => self.split(context, route, parts, now),
-            Step::Join { route, part, gather } => self.join(context, route, part, gather, now),
-        }
-    }
-
-    fn send(&self, context: Context, route: usize, payload: Payload, now: Instant) {
-        if let Some((next, context)) = self.next_hop(context, route) {
-            self.sent(self.duties.outlet.forward(next, context, payload, now));
-        }
-    }
-
-    /// What has come of sending a job on.
-    fn sent(&self, result: Result<(), Rejected>) {
-        let (job, ended, sentence) = match result {
-            Ok(()) => return self.duties.metrics.ended(Ended::Forwarded),
-            Err(Rejected::Full(job)) => (job, Ended::QueueFull, "the queue of the next stage is full\n"),
-            Err(Rejected::Hopeless(job)) => return self.answer(&job.context, answers::hopeless(), Ended::Hopeless),
-            Err(Rejected::Gone(job)) => (job, Ended::Cancelled(Reason::ShuttingDown), answers::SHUTTING_DOWN),
-            Err(Rejected::Message(context, error)) => return self.fail(&context, &error.to_string()),
-        };
-        // The message is dropped after that: if it panics then, there is an answer.
-        self.answer(&job.context, answers::unavailable(sentence), ended);
-    }
-
-    /// The stage that a route leads to, and the context of a job that goes there; answers where it cannot.
-    fn next_hop(&self, context: Context, route: usize) -> Option<(StageId, Context)> {
-        if context.hops >= self.duties.max_hops {
-            self.answer(&context, answers::too_many_hops(), Ended::HopLimit);
-            return None;
-        }
-        let Some(next) = self.duties.routes.get(route) else {
-            self.fail(&context, "an outcome names a route that its stage does not have");
-            return None;
-        };
-        Some((*next, context.hop()))
-    }
-
-    fn fail(&self, context: &Context, problem: &str) {
-        let (stage, request) = (self.duties.stage, context.ticket.id);
-        log(|| tracing::error!(stage, %request, "{problem}"));
-        self.answer(context, answers::failed(), Ended::Answered);
-    }
-
-    /// The answer's last piece has been sent.
-    fn streamed(&self, context: &Context) {
-        if context.part.is_some() {
-            return self.fail(context, "a part of a request streams, and only the stage that joins the parts can");
-        }
-        if context.ticket.window().is_none() {
-            return self.fail(context, "a stage returned the stream of another request");
-        }
-        self.duties.metrics.ended(context.ticket.cancelled().map_or(Ended::Answered, Ended::Cancelled));
-        self.duties.outlet.reply(context.ticket.id, Reply::End);
-    }
-
-    fn split(&self, context: Context, route: usize, parts: Vec<Payload>, now: Instant) {
-        if parts.is_empty() || parts.len() > self.duties.max_parts {
-            let (number, most) = (parts.len(), self.duties.max_parts);
-            return self
-                .fail(&context, &format!("a split has {number} parts, and must have 1 to {most} (`max_parts`)"));
-        }
-        if let Some((next, context)) = self.next_hop(context, route) {
-            self.sent(self.duties.outlet.split(next, context, parts, now));
-        }
-    }
-
-    fn join(&self, context: Context, route: usize, part: Payload, gather: Gather, now: Instant) {
-        let Some((next, context)) = self.next_hop(context, route) else { return };
-        if context.part.is_none() {
-            return self.fail(&context, "a job that is no part of a split goes to a join");
-        }
-        match context.ticket.cancelled() {
-            Some(reason) => {
-                self.duties.metrics.ended(Ended::Cancelled(reason));
-                self.duties.outlet.dropped(context.ticket.id);
-            }
-            None => self.sent(self.duties.outlet.join(next, context, part, gather, now)),
-        }
-    }
-
-    /// Counts before it answers, so that whoever has the answer finds it counted.
-    fn answer(&self, context: &Context, mut response: Response, ended: Ended) {
-        // What a stage has hung on to its answer is dropped here, where a panic of it does no harm.
-        if !response.extensions().is_empty() {
-            let _ = caught(|| response.extensions_mut().clear());
-        }
-        self.duties.metrics.ended(context.ticket.cancelled().map_or(ended, Ended::Cancelled));
-        // Once a stage has begun to stream, there is no other answer than to cut that short.
-        let reply = if context.ticket.window().is_some() { Reply::Abort } else { Reply::whole(response) };
-        self.cancel_others(context);
-        self.duties.outlet.reply(context.ticket.id, reply);
-    }
-
-    /// Where one part answers, the others are in vain. Before it does: whoever has the answer finds them ended.
-    fn cancel_others(&self, context: &Context) {
-        if context.part.is_some() {
-            self.duties.outlet.cancel_parts(&context.ticket);
         }
     }
 
@@ -351,8 +240,9 @@ impl Leaving {
     /// Does it. To be called where others may wait for what is done.
     pub(crate) fn finish(self) {
         let Self { worker, mut source, ran } = self;
+        let Ran { mut jobs, over } = *ran;
         let stage = worker.duties.stage;
-        if let Err(panic) = caught(|| _ = worker.finish(*ran, &mut source)) {
+        if let Err(panic) = caught(|| _ = worker.finish(&mut jobs, over, &mut source)) {
             log(|| tracing::error!(stage, panic, "a worker panicked outside of its stage"));
         }
         let _ = caught(|| drop(source));

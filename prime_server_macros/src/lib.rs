@@ -100,6 +100,10 @@ use crate::errors::Errors;
 /// # Ok::<(), StartError>(())
 /// ```
 ///
+/// # Several jobs at a time
+/// With `batch = 32` the function, or `run`, takes a `Batch<In, Out>` and returns nothing: `In` and `Out` are what another stage takes and
+/// returns, and each job of the batch has a reply to which its `Out` is sent. See `BatchStage`.
+///
 /// # Options
 /// | option | meaning | default |
 /// |---|---|---|
@@ -111,6 +115,8 @@ use crate::errors::Errors;
 /// | `strict_priority` | no job is taken while a more urgent one waits | each priority has twice the share of the next |
 /// | `max_delay_ms = 50` | how long a job may wait while the stage is overloaded; then it is answered 503 | half of the deadline or the timeout |
 /// | `refuse_hopeless = false` | a job is tried that takes longer than it has left | it is answered 504 at once |
+/// | `batch = 32` | how many jobs a stage takes at a time whose function takes a `Batch<In, Out>` | it takes one |
+/// | `batch_wait_us = 500` | how long a worker that has fewer jobs waits for more, in microseconds | it does not wait |
 /// | `idempotent` | a job lost with its worker may be run again elsewhere | it is answered 502 |
 /// | `name = "sieve"` | the stage's name in metrics, logs and routes | the name of the function or type |
 ///

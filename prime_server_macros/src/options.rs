@@ -1,9 +1,10 @@
 //! The options of an attribute: `key = value` or a bare key, each at most once.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
 use syn::{Attribute, Data, Error, Expr, ExprLit, ExprRange, Lit, Meta, RangeLimits, Token};
 
 use crate::errors::Errors;
@@ -44,11 +45,13 @@ pub(crate) struct Options {
     attribute: &'static str,
     known: &'static [Known],
     given: Vec<(&'static str, Value)>,
+    /// All that are named, with where, also those whose value is wrong.
+    named: Vec<(&'static str, Span)>,
 }
 
 impl Options {
     pub(crate) fn new(attribute: &'static str, known: &'static [Known]) -> Self {
-        Self { attribute, known, given: Vec::new() }
+        Self { attribute, known, given: Vec::new(), named: Vec::new() }
     }
 
     /// Reads what stands between the attribute's parentheses.
@@ -85,10 +88,11 @@ impl Options {
             errors.push(path, format!("`#[{attribute}]` has no option `{key}`: it has {}", self.examples()));
             return;
         };
-        if self.value(known.key).is_some() {
+        if self.place(known.key).is_some() {
             errors.push(option, format!("`{}` is given twice: leave one of them out", known.key));
             return;
         }
+        self.named.push((known.key, option.span()));
         match known.kind.value(option) {
             Ok(value) => self.given.push((known.key, value)),
             Err(takes) => errors.push(option, format!("`{}` takes {takes}: write `{}`", known.key, known.example)),
@@ -111,6 +115,11 @@ impl Options {
 
     pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.given().find(|(given, _)| *given == key).map(|(_, value)| value)
+    }
+
+    /// Where an option stands, whatever its value.
+    pub(crate) fn place(&self, key: &str) -> Option<Span> {
+        self.named.iter().find(|(named, _)| *named == key).map(|(_, place)| *place)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Ident, Type};
+use syn::{GenericArgument, Ident, PathArguments, Type};
 
 /// The type without parentheses, and without the invisible group that a `$t:ty` of `macro_rules!` comes in.
 pub(crate) fn peeled(mut of: &Type) -> &Type {
@@ -21,6 +21,22 @@ pub(crate) fn last_name(of: &Type) -> Option<&Ident> {
         Type::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
         _ => None,
     }
+}
+
+/// The two types of a `Batch<In, Out>`.
+pub(crate) fn of_batch(of: &Type) -> Option<[&Type; 2]> {
+    let Type::Path(path) = peeled(of) else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Batch")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    let types: Option<Vec<_>> = arguments
+        .args
+        .iter()
+        .map(|argument| match argument {
+            GenericArgument::Type(of) => Some(of),
+            _ => None,
+        })
+        .collect();
+    types?.try_into().ok()
 }
 
 /// Whether the type borrows what may end before it: a reference or a lifetime in it is not `'static`.

@@ -297,7 +297,13 @@ impl<J: Job, W, T> Queue<J, W, T> {
         }
     }
 
-    /// Takes a request's waiting job out. Of one that was taken it is noted that nobody waits for it.
+    /// Takes a request's job out, if it waits.
+    pub(super) fn take_back(&mut self, slot: usize, id: RequestId) -> Option<J> {
+        self.entries.get(slot).filter(|entry| entry.id == id)?;
+        self.take_out(slot)
+    }
+
+    /// As [`take_back`](Self::take_back). Of one that was taken it is noted that nobody waits for it.
     pub(super) fn cancel(&mut self, slot: usize, id: RequestId) -> Option<J> {
         self.entries.get(slot).filter(|entry| entry.id == id)?;
         let waiting = self.take_out(slot);

@@ -18,6 +18,13 @@ pub(super) struct Roster {
     /// How many slots are taken.
     held: usize,
     summoned: usize,
+    /// How many jobs a worker takes at most.
+    most: usize,
+    /// Those that gather a batch, are parked, and have not been woken.
+    gathering: Vec<WorkerId>,
+    /// How many jobs the batches lack that are gathered, and of these, those whose worker has been woken.
+    lacking: usize,
+    coming: usize,
     demoted: usize,
 }
 
@@ -31,12 +38,15 @@ enum Worker {
     Summoned,
     /// Between two jobs, or not yet parked.
     Free,
+    /// It has jobs, and has not begun them, as it would take so many more.
+    Gathering(Run, usize),
     Busy(Run),
     /// Busy, without a slot.
     Demoted(Run),
 }
 
-/// A job that runs: its place in the queue, and since when; of a demoted one, since when it is that.
+/// A job that runs, or of several the one that was taken last: its place in the queue, and since when; of a demoted one, since when it is
+/// that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) entry: usize,
@@ -44,9 +54,20 @@ pub(super) struct Run {
 }
 
 impl Roster {
-    pub(super) fn new(slots: usize) -> Self {
-        let (workers, idle) = (vec![Worker::Absent; slots], Vec::with_capacity(slots));
-        Self { workers, idle, spares: Vec::new(), slots, held: 0, summoned: 0, demoted: 0 }
+    pub(super) fn new(slots: usize, most: usize) -> Self {
+        Self {
+            workers: vec![Worker::Absent; slots],
+            idle: Vec::with_capacity(slots),
+            spares: Vec::new(),
+            slots,
+            held: 0,
+            summoned: 0,
+            most,
+            gathering: Vec::new(),
+            lacking: 0,
+            coming: 0,
+            demoted: 0,
+        }
     }
 
     pub(super) fn slots(&self) -> usize {
@@ -80,13 +101,14 @@ impl Roster {
         self.held
     }
 
-    /// How many workers with a slot are idle, or on their way since they were.
+    /// How many jobs the workers will take that have a slot and are idle, gather a batch, or are on their way.
     pub(super) fn at_hand(&self) -> usize {
-        self.idle.len() + self.summoned
+        (self.idle.len() + self.summoned) * self.most + self.lacking
     }
 
-    pub(super) fn summoned(&self) -> usize {
-        self.summoned
+    /// How many of these the workers will take that are on their way.
+    pub(super) fn expected(&self) -> usize {
+        self.summoned * self.most + self.coming
     }
 
     pub(super) fn spares(&self) -> usize {
@@ -109,7 +131,7 @@ impl Roster {
         match self.workers[worker.0] {
             Worker::Absent => self.admit(worker),
             Worker::Idle | Worker::Summoned => self.unpark(worker),
-            Worker::Spare | Worker::Free | Worker::Busy(_) | Worker::Demoted(_) => {}
+            Worker::Spare | Worker::Free | Worker::Gathering(..) | Worker::Busy(_) | Worker::Demoted(_) => {}
         }
         if self.held > self.slots && self.workers[worker.0] == Worker::Free {
             self.held -= 1;
@@ -132,17 +154,70 @@ impl Roster {
         }
     }
 
-    /// An idle worker, to be woken.
-    pub(super) fn summon(&mut self) -> Option<WorkerId> {
+    /// A worker to be woken, where more jobs wait than those take that are on their way: one that gathers a batch, or an idle one.
+    pub(super) fn summon(&mut self, waiting: usize) -> Option<WorkerId> {
+        if waiting <= self.expected() {
+            return None;
+        }
+        if let Some(worker) = self.gathering.pop() {
+            self.coming += self.lacks(worker);
+            return Some(worker);
+        }
         let worker = self.idle.pop()?;
         self.workers[worker.0] = Worker::Summoned;
         self.summoned += 1;
         Some(worker)
     }
 
-    /// A worker's job is over.
+    /// Of the jobs that a worker has, this is now the one that was taken last.
+    pub(super) fn add(&mut self, worker: WorkerId, entry: usize) {
+        if let Worker::Gathering(run, _) | Worker::Busy(run) | Worker::Demoted(run) = &mut self.workers[worker.0] {
+            run.entry = entry;
+        }
+    }
+
+    /// A worker waits for so many jobs more before it begins those that it has.
+    pub(super) fn gather(&mut self, worker: WorkerId, lacks: usize) {
+        if let Worker::Busy(run) = self.workers[worker.0] {
+            self.workers[worker.0] = Worker::Gathering(run, lacks);
+            self.gathering.push(worker);
+            self.lacking += lacks;
+        }
+    }
+
+    /// A worker does not wait for more any longer.
+    pub(super) fn gathered(&mut self, worker: WorkerId, now: Instant) {
+        let Some(Worker::Gathering(run, lacks)) = self.workers.get(worker.0).copied() else { return };
+        self.lacking -= lacks;
+        match self.gathering.iter().position(|gathering| *gathering == worker) {
+            Some(at) => _ = self.gathering.remove(at),
+            None => self.coming -= lacks,
+        }
+        self.workers[worker.0] = Worker::Busy(Run { since: now, ..run });
+    }
+
+    fn lacks(&self, worker: WorkerId) -> usize {
+        match self.workers[worker.0] {
+            Worker::Gathering(_, lacks) => lacks,
+            _ => 0,
+        }
+    }
+
+    /// What a worker runs.
+    pub(super) fn run(&self, worker: WorkerId) -> Option<Run> {
+        match self.workers.get(worker.0)? {
+            Worker::Gathering(run, _) | Worker::Busy(run) | Worker::Demoted(run) => Some(*run),
+            _ => None,
+        }
+    }
+
+    /// A worker's jobs are over.
     pub(super) fn finish(&mut self, worker: WorkerId) -> Option<Run> {
         match self.workers.get(worker.0).copied()? {
+            Worker::Gathering(run, _) => {
+                self.gathered(worker, run.since);
+                self.finish(worker)
+            }
             Worker::Busy(run) => {
                 self.workers[worker.0] = Worker::Free;
                 Some(run)
@@ -186,7 +261,7 @@ impl Roster {
     }
 
     /// What a worker runs with a slot.
-    pub(super) fn run(&self, worker: WorkerId) -> Option<Run> {
+    pub(super) fn busy_with(&self, worker: WorkerId) -> Option<Run> {
         match self.workers.get(worker.0)? {
             Worker::Busy(run) => Some(*run),
             _ => None,
@@ -195,7 +270,7 @@ impl Roster {
 
     /// Takes the slot of a worker that runs a job still, and gives it to a spare, which is to be woken.
     pub(super) fn demote(&mut self, worker: WorkerId, now: Instant) -> Option<WorkerId> {
-        let run = self.run(worker)?;
+        let run = self.busy_with(worker)?;
         let spare = self.spares.pop()?;
         self.workers[worker.0] = Worker::Demoted(Run { since: now, ..run });
         self.demoted += 1;

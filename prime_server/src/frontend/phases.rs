@@ -38,6 +38,7 @@ impl FrontEnd {
             return;
         }
         self.phase = Phase::Draining { until: now + self.settings.drain_limit };
+        self.transport.drain();
         for key in self.sessions.keys() {
             if self.sessions.get_mut(key).is_some_and(|session| !session.connection.is_receiving()) {
                 self.end_after_last(key);

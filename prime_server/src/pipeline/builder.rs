@@ -186,7 +186,8 @@ impl<L> Pipeline<L> {
     /// | `prime_stage_in_flight` | gauge | jobs that a worker runs |
     /// | `prime_stage_queue_delay_seconds` | histogram | how long jobs waited for a worker |
     /// | `prime_stage_ahead_delay_seconds` | histogram | of a worker process: how long jobs that it had taken ahead waited for a thread |
-    /// | `prime_stage_run_seconds` | histogram | how long jobs ran |
+    /// | `prime_stage_run_seconds` | histogram | how long jobs ran; of several in one call, each its part of that |
+    /// | `prime_stage_batch_jobs` | histogram | of stages that take several jobs at a time: how many there were in a call |
     /// | `prime_stage_demoted_total` | counter | jobs that ran for long while others waited, and [made room](Self::demote) |
     /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `done` (of a proxy: one of these two), `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `answered_already` |
     pub fn metrics(mut self, path: impl Into<String>) -> Self {
@@ -406,6 +407,20 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
     /// default each level has twice the share of the next of the time that the stage's workers have.
     pub fn strict_priority(mut self) -> Self {
         self.last.options = self.last.options.strict_priority(true);
+        self
+    }
+
+    /// How many jobs each worker of the last stage, a [`BatchStage`](crate::BatchStage), takes at a time: 1 to 1024, as many as wait.
+    /// It has no default: either the stage says it or this.
+    pub fn batch(mut self, most: usize) -> Self {
+        self.last.options = self.last.options.batch(most);
+        self
+    }
+
+    /// How long a worker of the last stage that has fewer jobs than [`batch`](Self::batch) waits for more: 10 s at the most, and for half of
+    /// the time that one of its jobs has left. Default: it does not wait.
+    pub fn batch_wait(mut self, limit: Duration) -> Self {
+        self.last.options = self.last.options.batch_wait(limit);
         self
     }
 

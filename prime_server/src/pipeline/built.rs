@@ -22,6 +22,7 @@ pub(super) struct Definition {
     pub(super) factory: RunnerFactory,
     /// An instance holds nothing.
     pub(super) is_stateless: bool,
+    pub(super) takes_batches: bool,
     /// Where each route of its outcome leads, once that is known.
     pub(super) routes: Arc<[StageId]>,
 }

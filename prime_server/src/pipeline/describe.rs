@@ -121,6 +121,12 @@ impl Built {
         if let Some(timeout) = stage.options.timeout {
             text += &format!(", timeout {timeout:?}");
         }
+        if let Some(most) = stage.options.batch {
+            text += &format!(", batches of up to {most}");
+        }
+        if let Some(wait) = stage.options.batch_wait {
+            text += &format!(" within {wait:?}");
+        }
         if stage.options.idempotent {
             text += ", idempotent";
         }

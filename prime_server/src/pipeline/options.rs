@@ -1,6 +1,7 @@
 //! What is set for a pipeline as a whole, and the checks that the compiler cannot make.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::built::{Built, Definition, Hops};
 use super::graph::{self, Entry};
@@ -27,6 +28,10 @@ pub(super) const MAX_PARTS: usize = 4096;
 
 /// The most workers of all stages together. Somewhat above, the threads' stacks use up what a process may map.
 pub(super) const MAX_WORKERS: usize = 8192;
+
+/// The most jobs that a worker takes at a time, and the longest that it waits for them.
+const MAX_BATCH: usize = 1024;
+const MAX_BATCH_WAIT: Duration = Duration::from_secs(10);
 
 /// The most stages: a job keeps track of those that it has passed in the bits of a word.
 const MAX_STAGES: usize = 64;
@@ -90,6 +95,7 @@ impl PipelineOptions {
 
     fn check_stage(&self, stage: &Definition) -> Result<(), StartError> {
         let place = || format!("stage `{}` of pipeline `{}`", stage.name, self.name);
+        check_batch(stage).or_else(|problem| require(false, place, problem))?;
         let workers = stage.options.workers.unwrap_or(Workers { least: 1, most: 1 });
         require(workers.least > 0, place, "`workers` is 0, so that no job would ever run")?;
         require(workers.least <= workers.most, place, "`workers` is a range from more to less, which is empty")?;
@@ -105,6 +111,22 @@ impl PipelineOptions {
             place,
             "the timeout is 0, so that every job would be answered 504",
         )
+    }
+}
+
+fn check_batch(stage: &Definition) -> Result<(), &'static str> {
+    let Definition { takes_batches, options, .. } = stage;
+    match (takes_batches, options.batch, options.batch_wait) {
+        (false, None, None) => Ok(()),
+        (false, ..) => {
+            Err("`batch` and `batch_wait` are for stages that take several jobs at a time: have its `run` take a \
+             `Batch<In, Out>`, or leave them out")
+        }
+        (true, None, _) => Err("it takes batches, and nothing says of how many jobs: add `.batch(32)`"),
+        (true, Some(0), _) => Err("`batch` is 0, so that no job would ever run"),
+        (true, Some(most), _) if most > MAX_BATCH => Err("`batch` is more than 1024"),
+        (true, _, Some(wait)) if wait > MAX_BATCH_WAIT => Err("`batch_wait` is more than 10 s"),
+        (true, ..) => Ok(()),
     }
 }
 

@@ -238,7 +238,7 @@ fn pool(built: &Built, id: StageId, metrics: &Metrics, call: &Arc<Call>) -> Pool
         order: if stage.options.strict_priority { Order::Strict } else { Order::Weighted },
     };
     let size = workers::size(stage, workers::of(stage), built.settings.max_in_flight);
-    Pool::new(id, Arc::new(metrics.stage(stage.name, Share::Whole)), options, size, Arc::clone(call))
+    Pool::new(id, Arc::new(workers::metrics(stage, metrics, Share::Whole)), options, size, Arc::clone(call))
 }
 
 pub(super) fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {

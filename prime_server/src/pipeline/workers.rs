@@ -12,10 +12,11 @@ use super::built::{Built, Definition};
 use super::options::MAX_WORKERS;
 use super::running::system;
 use crate::kernel::CAN_DEMOTE;
+use crate::metrics::{Metrics, Share, StageMetrics};
 use crate::panics::log;
 use crate::seat::Call;
 use crate::supervisor;
-use crate::transport::{Outlet, Pool, Size, StreamSink};
+use crate::transport::{Batching, Outlet, Pool, Size, StreamSink};
 use crate::worker::{Duties, Worker};
 use crate::{StartError, Workers};
 
@@ -50,7 +51,19 @@ pub(super) fn size(stage: &Definition, workers: Workers, max_in_flight: usize) -
     let usual = if stage.is_stateless { max_in_flight } else { 2 * most };
     let instances = stage.options.max_instances.unwrap_or(usual).clamp(most, MAX_WORKERS);
     let demotes = CAN_DEMOTE && stage.options.demote.unwrap_or(true);
-    Size { slots: least, most, demotes, instances: if demotes { instances } else { most }, fed_from_afar: false }
+    let instances = if demotes { instances } else { most };
+    Size { slots: least, most, demotes, batching: batching(stage), instances, fed_from_afar: false }
+}
+
+/// How many jobs a worker takes at a time.
+pub(super) fn batching(stage: &Definition) -> Batching {
+    let wait = stage.options.batch_wait.unwrap_or_default();
+    stage.options.batch.map_or(Batching::NONE, |most| Batching { most, wait })
+}
+
+/// What a process counts of a stage that it has workers of.
+pub(super) fn metrics(stage: &Definition, all: &Metrics, share: Share) -> StageMetrics {
+    if stage.takes_batches { all.stage_in_batches(stage.name, share) } else { all.stage(stage.name, share) }
 }
 
 /// Starts the workers of each pool, and returns once each has constructed its stage. They keep `alive` from being disconnected.

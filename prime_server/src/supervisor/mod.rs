@@ -76,19 +76,19 @@ impl Supervisor {
 
     /// Looks at everything. Returns when to look again.
     fn look(&mut self, now: Instant) -> Option<Instant> {
-        let (mut due, mut starving) = (Vec::with_capacity(self.watches.len() + 1), false);
+        let (mut due, mut starving) = (None, false);
         for watch in &mut self.watches {
             let seen = watch.look(&self.hire, now);
-            due.extend(seen.due);
+            due = due.into_iter().chain(seen.due).min();
             starving |= seen.starving;
         }
-        due.extend(self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now)));
+        let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now));
         let was_still = self.turn.is_still();
-        due.extend(self.turn.pass(starving, now));
+        let turned = self.turn.pass(starving, now);
         let still = self.turn.is_still();
         if still != was_still {
             self.watches.iter().for_each(|watch| watch.pool().stand_still(still));
         }
-        due.into_iter().min()
+        due.into_iter().chain(resized).chain(turned).min()
     }
 }

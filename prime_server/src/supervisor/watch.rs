@@ -125,7 +125,7 @@ impl Watch {
                     found = true;
                     if self.demote(&suspect.overdue, now) {
                         if !suspect.told {
-                            self.duties.outlet.outruns(suspect.overdue.id);
+                            self.duties.outlet.outruns(suspect.overdue.worker, &suspect.overdue.ids);
                         }
                         // What comes in its place is looked at in its turn.
                         due = due.into_iter().chain([now + quantum]).min();
@@ -150,7 +150,7 @@ impl Watch {
         let told = self.suspects.iter().filter(|suspect| suspect.told).count();
         let can_be_had = self.pool().is_fed_from_afar() && view.spares > told;
         if can_be_had {
-            self.duties.outlet.outruns(overdue.id);
+            self.duties.outlet.outruns(overdue.worker, &overdue.ids);
         }
         can_be_had
     }

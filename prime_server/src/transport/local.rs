@@ -75,6 +75,10 @@ impl Transport for Local {
         self.pool(stage).discard(job);
     }
 
+    fn drain(&self) {
+        self.pools.iter().for_each(|pool| pool.hurry());
+    }
+
     fn close(&self) {
         self.pools.iter().for_each(|pool| pool.close());
     }
@@ -92,7 +96,7 @@ impl Outlet for Local {
     /// Sends the first parts; each that is joined lets the next follow.
     fn split(&self, to: StageId, mut context: Context, parts: Vec<Payload>, now: Instant) -> Result<(), Rejected> {
         let fork = Fork::new(context.part.take(), to, context.hops, parts);
-        let first = std::iter::from_fn(|| fork.next_part()).take(self.pool(to).slots());
+        let first = std::iter::from_fn(|| fork.next_part()).take(self.pool(to).places());
         let mut jobs = first.map(|(part, payload)| Envelope::new(context.of_part(part, &fork), payload, now));
         self.dispatch(to, &mut jobs, now)
     }

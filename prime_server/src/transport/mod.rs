@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::CodecError;
-use crate::balancer::{Expired, Job};
+use crate::balancer::{Expired, Job, WorkerId};
 use crate::context::{Context, Reason, Ticket};
 use crate::ids::{RequestId, StageId};
 use crate::labels::Labels;
@@ -19,7 +19,7 @@ mod standing;
 pub(crate) mod zmq;
 
 pub(crate) use local::Local;
-pub(crate) use pool::{Next, Overdue, Pool, Size, Source, Usage, View};
+pub(crate) use pool::{Batching, Next, Overdue, Pool, Size, Source, Usage, View};
 pub(crate) use sink::{SeatSink, StreamSink};
 pub(crate) use standing::{DRAINING, Standing};
 
@@ -102,6 +102,8 @@ pub(crate) trait Transport: Send + Sync + fmt::Debug {
     fn discard(&self, _stage: StageId, job: Envelope) {
         drop(job);
     }
+    /// No more requests come.
+    fn drain(&self) {}
     /// Nothing is taken any more.
     fn close(&self);
 }
@@ -120,8 +122,12 @@ pub(crate) trait Outlet: Send + Sync + fmt::Debug {
     fn dropped(&self, id: RequestId);
     /// A part of the request has the answer: the others are in vain.
     fn cancel_parts(&self, ticket: &Ticket);
-    /// The job runs for long, and makes room as soon as another one comes. For whoever has the queue, if that is not here.
-    fn outruns(&self, _id: RequestId) {}
+    /// A worker runs a batch, and could have had so many jobs more. For whoever has the queue, if that is not here, as are those that follow.
+    fn runs_with_fewer(&self, _worker: WorkerId, _lacks: usize) {}
+    /// It does not run that any more.
+    fn ran_with_fewer(&self, _worker: WorkerId) {}
+    /// A worker runs these jobs for long, and makes room as soon as another one comes.
+    fn outruns(&self, _worker: WorkerId, _ids: &[RequestId]) {}
     /// The job has run for so long, and what has come of it follows. For whoever has the queue, if that is not here.
     fn ran(&self, _id: RequestId, _time: Duration) {}
 }

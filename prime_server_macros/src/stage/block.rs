@@ -30,14 +30,14 @@ pub(super) fn expand(options: &StageOptions, block: &ItemImpl, errors: &mut Erro
         return TokenStream::new();
     }
     let stage = of.to_token_stream();
-    let run = run(block, &stage, errors);
+    let run = run(options, block, &stage, errors);
     let declared = declare(options, &cfgs(&block.attrs), &block.generics, &stage, ident);
     let new: TokenStream = methods(block, "new").map(|method| new(block, method, &stage, errors)).collect();
     quote!(#run #declared #new)
 }
 
 /// `impl Run`; one for each `run`, since `#[cfg]` may choose among several.
-fn run(block: &ItemImpl, stage: &TokenStream, errors: &mut Errors) -> TokenStream {
+fn run(options: &StageOptions, block: &ItemImpl, stage: &TokenStream, errors: &mut Errors) -> TokenStream {
     let reset: TokenStream = methods(block, "reset").map(|method| reset(method, errors)).collect();
     let mut runs = methods(block, "run").peekable();
     if runs.peek().is_none() {
@@ -49,7 +49,7 @@ fn run(block: &ItemImpl, stage: &TokenStream, errors: &mut Errors) -> TokenStrea
     }
     let implement = |method: &ImplItemFn| {
         check_run_receiver(&method.sig, errors);
-        let job = Job::check(&method.sig, errors);
+        let job = Job::check(&method.sig, options.is_batch(), errors);
         let call = |arguments| unless(errors, quote!(Self::run(self, #arguments)));
         job.implement(&conditions(block, method), &block.generics, stage, call, &reset)
     };

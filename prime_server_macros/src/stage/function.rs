@@ -20,7 +20,7 @@ pub(super) fn expand(options: &StageOptions, item: &ItemFn, errors: &mut Errors)
         // Inside an `impl` block no type can be declared.
         return TokenStream::new();
     }
-    let job = Job::check(&item.sig, errors);
+    let job = Job::check(&item.sig, options.is_batch(), errors);
 
     let mut companion = function.clone();
     companion.set_span(at(function.span()));

@@ -7,18 +7,27 @@ use syn::{Attribute, Error, FnArg, GenericParam, Generics, PatType, ReturnType, 
 
 use super::{at, own};
 use crate::errors::Errors;
-use crate::types::{borrows, is_unnamed, last_name, peeled, written};
+use crate::types::{borrows, is_unnamed, last_name, of_batch, peeled, written};
 
 /// What a job takes and returns. Where the signature names no type that can stand, another stands in with which a
 /// pipeline still type-checks.
 pub(super) struct Job {
     input: Type,
-    takes_context: bool,
+    takes: Takes,
     out: Type,
 }
 
+/// What the function takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takes {
+    Input,
+    InputAndContext,
+    /// Several jobs at once.
+    Batch,
+}
+
 impl Job {
-    pub(super) fn check(signature: &Signature, errors: &mut Errors) -> Self {
+    pub(super) fn check(signature: &Signature, is_batch: bool, errors: &mut Errors) -> Self {
         check_plain(signature, errors);
         let mut job = Self::unknown();
         if !signature.generics.params.is_empty() {
@@ -26,7 +35,16 @@ impl Job {
             return job;
         }
         let arguments: Vec<_> = signature.inputs.iter().filter_map(typed).collect();
-        job.takes_context = arguments.len() > 1;
+        if is_batch || takes_batch(signature, &arguments) {
+            job.takes = Takes::Batch;
+            if let Some([input, out]) = check_batch(signature, &arguments, is_batch, errors) {
+                (job.input, job.out) = (input, out);
+            }
+            return job;
+        }
+        if arguments.len() > 1 {
+            job.takes = Takes::InputAndContext;
+        }
         if let Some(input) = check_input(signature, &arguments, errors) {
             job.input = input;
         }
@@ -41,12 +59,12 @@ impl Job {
     pub(super) fn unknown() -> Self {
         Self {
             input: parse_quote!(::prime_server::Request),
-            takes_context: false,
+            takes: Takes::Input,
             out: parse_quote!(::prime_server::__private::Unknown),
         }
     }
 
-    /// `impl Run`, with what `call` makes of the arguments as its body.
+    /// `impl Run`, or `impl BatchStage`, with what `call` makes of the arguments as its body.
     pub(super) fn implement(
         &self,
         cfgs: &[&Attribute],
@@ -55,10 +73,23 @@ impl Job {
         call: impl FnOnce(TokenStream) -> TokenStream,
         reset: &TokenStream,
     ) -> TokenStream {
-        let Self { input, out, .. } = self;
+        let Self { input, takes, out } = self;
         let (job, cx) = (own("job"), own("cx"));
-        let (cx, arguments) =
-            if self.takes_context { (quote!(#cx), quote!(#job, #cx)) } else { (quote!(_), quote!(#job)) };
+        let (takes_one, does) = (quote!(#job: Self::In), quote!(-> Self::Out));
+        let (of, run, arguments) = match takes {
+            Takes::Input => {
+                (quote!(Run), quote!(run(&mut self, #takes_one, _: &::prime_server::Context) #does), quote!(#job))
+            }
+            Takes::InputAndContext => (
+                quote!(Run),
+                quote!(run(&mut self, #takes_one, #cx: &::prime_server::Context) #does),
+                quote!(#job, #cx),
+            ),
+            Takes::Batch => {
+                let batch = quote!(#job: ::prime_server::Batch<Self::In, Self::Out>);
+                (quote!(BatchStage), quote!(run_batch(&mut self, #batch)), quote!(#job))
+            }
+        };
         let body = call(arguments);
         // Shown where the user names the types, if they are less visible than the stage.
         let input = quote_spanned!(at(input.span())=> type In = #input;);
@@ -67,11 +98,11 @@ impl Job {
         quote! {
             #(#cfgs)*
             #[automatically_derived]
-            impl #parameters ::prime_server::Run for #stage #bounds {
+            impl #parameters ::prime_server::#of for #stage #bounds {
                 #input
                 #out
 
-                fn run(&mut self, #job: Self::In, #cx: &::prime_server::Context) -> Self::Out {
+                fn #run {
                     #body
                 }
 
@@ -153,6 +184,62 @@ fn check_input(signature: &Signature, arguments: &[&PatType], errors: &mut Error
     Some(input.clone())
 }
 
+/// Whether it looks like a stage that takes several jobs at once: a message may be called `Batch` too, but then something is returned.
+fn takes_batch(signature: &Signature, arguments: &[&PatType]) -> bool {
+    let returns_nothing = matches!(signature.output, ReturnType::Default);
+    returns_nothing && arguments.first().is_some_and(|argument| of_batch(&argument.ty).is_some())
+}
+
+/// What each job takes and comes to, of a function that takes several.
+fn check_batch(
+    signature: &Signature,
+    arguments: &[&PatType],
+    is_batch: bool,
+    errors: &mut Errors,
+) -> Option<[Type; 2]> {
+    let name = &signature.ident;
+    let receiver = signature.receiver().map_or("", |_| "&mut self, ");
+    let Some((argument, rest)) = arguments.split_first() else {
+        let sentence =
+            format!("a stage with `batch` takes its jobs: write `fn {name}({receiver}jobs: Batch<In, Out>)`");
+        errors.add(Error::new(signature.paren_token.span.join(), sentence));
+        return None;
+    };
+    let Some(types) = of_batch(&argument.ty) else {
+        let sentence = format!(
+            "a stage with `batch` takes several jobs at once: write `fn {name}({receiver}jobs: Batch<In, Out>)`, with what \
+             a job takes and what it comes to, or leave `batch` out"
+        );
+        errors.push(&argument.ty, sentence);
+        return None;
+    };
+    if !is_batch {
+        let sentence = "nothing says how many jobs the stage takes at once: write `#[stage(batch = 32)]`";
+        errors.push(&argument.ty, sentence);
+    }
+    if !rest.is_empty() {
+        let sentence = "a stage with `batch` takes its jobs and no more: the context of each is its `cx`";
+        errors.push(quote!(#(#rest),*), sentence);
+    }
+    if let ReturnType::Type(_, out) = &signature.output {
+        let sentence = "a stage with `batch` returns nothing: what a job comes to is sent with its `reply`, as the second \
+             type of `Batch<In, Out>`";
+        errors.push(out, sentence);
+    }
+    if let Some(unnamed) = types.into_iter().find(|of| is_unnamed(of)) {
+        errors.push(unnamed, "a stage names the types of its jobs: write them out");
+        return None;
+    }
+    if let Some(borrowed) = types.into_iter().find(|of| borrows(of)) {
+        errors.push(
+            borrowed,
+            "a stage owns what its jobs take and come to: write types without references and lifetimes",
+        );
+        return None;
+    }
+    Some(types.map(Clone::clone))
+}
+
 /// The second argument, and those that are too many.
 fn check_rest(arguments: &[&PatType], errors: &mut Errors) {
     let [input, context, rest @ ..] = arguments else { return };
@@ -223,7 +310,7 @@ mod tests {
 
     fn check(signature: Signature) -> (Job, Vec<String>) {
         let mut errors = Errors::default();
-        let job = Job::check(&signature, &mut errors);
+        let job = Job::check(&signature, false, &mut errors);
         (job, errors.sentences())
     }
 
@@ -232,11 +319,11 @@ mod tests {
         let (job, errors) =
             check(parse_quote!(fn f(Candidate(n): Candidate, cx: &prime_server::Context) -> Json<bool>));
         assert!(errors.is_empty());
-        assert!(job.takes_context);
+        assert_eq!(job.takes, Takes::InputAndContext);
         assert_eq!((written(&job.input), written(&job.out)), ("Candidate".into(), "Json<bool>".into()));
         let (job, errors) = check(parse_quote!(fn run(&mut self, request: Request) -> Cow<'static, str>));
         assert!(errors.is_empty());
-        assert!(!job.takes_context);
+        assert_eq!(job.takes, Takes::Input);
     }
 
     #[test]
@@ -247,6 +334,23 @@ mod tests {
         let (job, errors) = check(parse_quote!(fn f(cx: &Context, input: Candidate)));
         assert_eq!(errors.len(), 2);
         assert_eq!(written(&job.input), "Candidate");
+    }
+
+    #[test]
+    fn the_types_of_a_batch_are_those_of_its_jobs() {
+        let mut errors = Errors::default();
+        let taken = parse_quote!(fn f(jobs: prime_server::Batch<Candidate, Result<Json<bool>, StatusCode>>));
+        let job = Job::check(&taken, true, &mut errors);
+        assert!(errors.is_empty());
+        assert_eq!(job.takes, Takes::Batch);
+        assert_eq!(
+            (written(&job.input), written(&job.out)),
+            ("Candidate".into(), "Result<Json<bool>, StatusCode>".into())
+        );
+        let (job, errors) = check(parse_quote!(fn f(jobs: Batch<Candidate, u8>)));
+        assert_eq!((job.takes, errors.len()), (Takes::Batch, 1), "nothing says how many");
+        let (job, errors) = check(parse_quote!(fn f(message: Batch<Candidate, u8>) -> String));
+        assert_eq!((job.takes, errors.len()), (Takes::Input, 0), "a message may be called so too");
     }
 
     #[test]

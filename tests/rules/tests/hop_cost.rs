@@ -28,6 +28,7 @@ fn begin(request: Request) -> Rounds {
     Rounds { left: request.head().path().trim_start_matches('/').parse().unwrap_or(1), rest: [0; 7] }
 }
 
+/// On a busy machine jobs outrun their quantum now and then. What the supervisor allocates to look at them is no part of a hop.
 #[stage(workers = 2, timeout_ms = 60_000, demote = false)]
 fn round(Rounds { left, rest }: Rounds) -> Next {
     if left == 0 { Next::Done("done") } else { Next::Again(Rounds { left: left - 1, rest }) }

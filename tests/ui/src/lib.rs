@@ -26,6 +26,7 @@
     reason = "they are about functions that others call, and stages are called by workers"
 )]
 
+pub mod batches;
 pub mod blocks;
 pub mod derived;
 pub mod functions;

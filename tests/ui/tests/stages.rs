@@ -2,6 +2,7 @@
 
 use prime_server::prelude::*;
 use prime_server::{Construct, StageOptions};
+use ui::batches::{FixedForAll, Names, squares};
 use ui::blocks::{Broken, Chosen, Counter, Gather, Greeter, Parsed, Sieve};
 use ui::derived::{Answer, Echo, Fixed, Map};
 use ui::functions::{self, chosen, cx, echo, halve, is_prime, job, r#match, parse};
@@ -63,6 +64,30 @@ fn blocks_make_a_pipeline() {
     let count = Map::new(|Batch { jobs }: Batch<Candidate>| Json(jobs.len()));
     let pipeline = Pipeline::new("ui").stage::<parse>().stage::<Gather<Candidate, 4>>();
     assert_eq!(answer(pipeline.stage_from(move || count.clone()).build(), "/?n=7"), ok("1"));
+}
+
+#[test]
+fn stages_that_take_several_jobs_make_a_pipeline_with_others() {
+    let pipeline = || Pipeline::new("ui").stage::<parse>().stage::<squares>().stage::<Names>().build();
+    assert_eq!(answer(pipeline(), "/?n=7"), ok("forty-nine"));
+    assert_eq!(answer(pipeline(), "/?n=8"), ok("none"));
+    assert_eq!(answer(pipeline(), &format!("/?n={}", u64::MAX)).0, 416);
+    assert_eq!(answer(Pipeline::new("ui").stage_from(|| FixedForAll("hi")).build(), "/"), ok("hi"));
+    assert_eq!(squares::DEFAULTS, StageOptions::new().batch(32).batch_wait_us(500));
+    assert_eq!((Names::NAME, Names::DEFAULTS), ("Names", StageOptions::new().batch(8).workers(2)));
+}
+
+#[test]
+fn several_jobs_are_handed_to_a_function_as_others_are() {
+    let (jobs, replies) = prime_server::Batch::test([Candidate(3), Candidate(u64::MAX), Candidate(2)]);
+    squares(jobs);
+    let replies = replies.into_vec();
+    assert_eq!(replies, [Some(Ok(Candidate(9))), Some(Err(StatusCode::RANGE_NOT_SATISFIABLE)), Some(Ok(Candidate(4)))]);
+
+    let mut names = Names::create().unwrap();
+    assert_eq!(Run::run(&mut names, Candidate(49), &Context::test()), "forty-nine");
+    Run::reset(&mut names);
+    assert_eq!(names.batches(), 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::super::built::Definition;
 use super::super::graph::Leads;
 use crate::error::BoxError;
 use crate::route::Takes;
-use crate::runner::{RunnerFactory, Single};
+use crate::runner::{Runner, RunnerFactory, Several, Single};
 use crate::{Join, Message, Stage, StageOptions, StartError, Step};
 
 /// The state of a [`Pipeline`](crate::Pipeline) that has no stage yet.
@@ -20,6 +20,7 @@ pub struct Last<Out, Of = Whole> {
     pub(super) options: StageOptions,
     takes: Takes,
     is_stateless: bool,
+    takes_batches: bool,
     #[allow(clippy::type_complexity, reason = "named, it would have to be explained in two places")]
     finish: Box<dyn FnOnce(fn(Out) -> Step) -> RunnerFactory>,
     returns: PhantomData<fn() -> (Out, Of)>,
@@ -149,20 +150,29 @@ impl<Out: 'static, Of> Last<Out, Of> {
     pub(super) fn new<S: Stage<Out = Out>>(make: impl Fn() -> Result<S, StartError> + Send + Sync + 'static) -> Self {
         let make = Arc::new(make);
         let finish = |resolve: fn(Out) -> Step| -> RunnerFactory {
-            Arc::new(move || Ok(Box::new(Single { stage: make()?, resolve })))
+            Arc::new(move || {
+                let stage = make()?;
+                let runner: Box<dyn Runner> = match S::RUN_BATCH {
+                    None => Box::new(Single { stage, resolve }),
+                    Some(run) => Box::new(Several { stage, run, resolve }),
+                };
+                Ok(runner)
+            })
         };
         Self {
             name: S::NAME,
             options: S::DEFAULTS,
             takes: Takes::of::<S::In>(),
             is_stateless: size_of::<S>() == 0,
+            takes_batches: S::RUN_BATCH.is_some(),
             finish: Box::new(finish),
             returns: PhantomData,
         }
     }
 
     pub(super) fn finish(self, leads: Leads, resolve: fn(Out) -> Step) -> Definition {
-        let Self { name, options, takes, is_stateless, finish, .. } = self;
-        Definition { name, options, takes, leads, factory: finish(resolve), is_stateless, routes: Arc::default() }
+        let Self { name, options, takes, is_stateless, takes_batches, finish, .. } = self;
+        let (factory, routes) = (finish(resolve), Arc::default());
+        Definition { name, options, takes, leads, factory, is_stateless, takes_batches, routes }
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let (stage, id) = (&built.stages[at], StageId(at as u16));
     let (post, notes) = mailbox().map_err(|error| system("make an eventfd", error))?;
     let all_metrics = Arc::new(Metrics::new(&built.name));
-    let metrics = Arc::new(all_metrics.stage(stage.name, Share::Work));
+    let metrics = Arc::new(workers::metrics(stage, &all_metrics, Share::Work));
     // The proxies have the queue, the timeout and the attempts.
     let queueing = Options {
         queue: usize::MAX,
@@ -114,7 +114,7 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
         only: Some(role.stage.clone()),
         messages: vec![(role.stage.clone(), message.to_owned(), schema)],
         worker: Some(StageTerms {
-            slots: u32::try_from(threads).unwrap_or(u32::MAX),
+            slots: u32::try_from(pool.places()).unwrap_or(u32::MAX),
             queue: stage.options.queue.unwrap_or(built.settings.max_in_flight) as u64,
             timeout: stage.options.timeout.map(crate::transport::zmq::millis),
             idempotent: stage.options.idempotent,

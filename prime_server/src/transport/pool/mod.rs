@@ -1,5 +1,6 @@
 //! The workers of one stage in this process: their queue is a [`Balancer`] behind a mutex, each idle one a parked thread.
 
+mod gather;
 mod source;
 mod supervision;
 
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+pub(crate) use self::gather::Batching;
 pub(crate) use self::source::{Next, Source};
 pub(crate) use self::supervision::{Overdue, Usage, View};
 use super::{Envelope, Rejected};
@@ -32,11 +34,13 @@ pub(crate) struct Pool {
 /// How many workers a pool may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// How many jobs run at a time: at first, and the least.
+    /// How many workers run at a time: at first, and the least.
     pub(crate) slots: usize,
     /// The most, if that may change.
     pub(crate) most: usize,
     pub(crate) demotes: bool,
+    /// How many jobs each takes.
+    pub(crate) batching: Batching,
     /// How many workers there are at most, demoted ones among them. Where there are no more than slots, nothing is demoted.
     pub(crate) instances: usize,
     /// Its queue is in another process: jobs may wait that are not here.
@@ -65,6 +69,8 @@ struct Station {
     demotes: bool,
     /// More jobs may run at a time than at first.
     may_grow: bool,
+    /// No worker waits for more jobs than it has.
+    hurried: bool,
     closed: bool,
 }
 
@@ -88,7 +94,7 @@ impl Pool {
         supervisor: Arc<Call>,
     ) -> Self {
         let station = Station {
-            balancer: Balancer::new(options, size.slots).fed_from_afar(size.fed_from_afar),
+            balancer: Balancer::in_batches(options, size.slots, size.batching.most).fed_from_afar(size.fed_from_afar),
             seats: Slab::new(),
             hired: 0,
             hired_in_vain: false,
@@ -100,6 +106,7 @@ impl Pool {
             fed_from_afar: size.fed_from_afar,
             demotes: size.demotes,
             may_grow: size.most > size.slots,
+            hurried: false,
             closed: false,
         };
         metrics.workers.set(size.slots as i64);
@@ -109,7 +116,20 @@ impl Pool {
     /// A pool of so many workers, all of which have their place, and that nobody supervises.
     #[cfg(test)]
     pub(crate) fn of_test(stage: StageId, metrics: StageMetrics, options: Options, workers: usize) -> Self {
-        let size = Size { slots: workers, most: workers, demotes: false, instances: workers, fed_from_afar: false };
+        Self::of_test_in_batches(stage, metrics, options, workers, Batching::NONE)
+    }
+
+    /// As [`of_test`](Self::of_test), of workers that take several jobs at a time.
+    #[cfg(test)]
+    pub(crate) fn of_test_in_batches(
+        stage: StageId,
+        metrics: StageMetrics,
+        options: Options,
+        workers: usize,
+        batching: Batching,
+    ) -> Self {
+        let size =
+            Size { slots: workers, most: workers, demotes: false, batching, instances: workers, fed_from_afar: false };
         let pool = Self::new(stage, Arc::new(metrics), options, size, Arc::default());
         (0..workers).for_each(|_| _ = pool.hire());
         pool
@@ -119,9 +139,19 @@ impl Pool {
         &self.metrics
     }
 
-    /// How many jobs run at a time.
+    /// How many workers run at a time.
     pub(crate) fn slots(&self) -> usize {
         self.lock().balancer.slots()
+    }
+
+    /// How many jobs run at a time, where there are enough.
+    pub(crate) fn places(&self) -> usize {
+        self.slots() * self.size.batching.most
+    }
+
+    /// How many jobs a worker takes.
+    pub(crate) fn batching(&self) -> Batching {
+        self.size.batching
     }
 
     /// What jobs have had of the slots so far.
@@ -175,12 +205,28 @@ impl Pool {
         Ok(if ticket.queued_at(place) { station.balancer.cancel(entry, ticket.id) } else { None })
     }
 
-    /// Takes a job out of the queue, and drops it. Returns whether it was there.
+    /// Takes a job out of the queue that nobody waits for any more, and drops it. Returns whether it was there.
     pub(crate) fn cancel(&self, entry: u32, id: RequestId) -> bool {
         let waiting = self.lock().balancer.cancel(entry, id);
-        let found = waiting.is_some();
-        waiting.into_iter().for_each(|job| self.discard(job));
+        self.discard_if_any(waiting)
+    }
+
+    /// As [`cancel`](Self::cancel), to give the job to somebody else.
+    pub(crate) fn take_back(&self, entry: u32, id: RequestId) -> bool {
+        let waiting = self.lock().balancer.take_back(entry, id);
+        self.discard_if_any(waiting)
+    }
+
+    fn discard_if_any(&self, job: Option<Envelope>) -> bool {
+        let found = job.is_some();
+        job.into_iter().for_each(|job| self.discard(job));
         found
+    }
+
+    /// How many jobs run that nobody waits for.
+    #[cfg(test)]
+    pub(crate) fn abandoned(&self) -> usize {
+        self.lock().balancer.abandoned()
     }
 
     /// As [`cancel`](Self::cancel), all the jobs of a request.
@@ -202,13 +248,22 @@ impl Pool {
         self.lock().planned
     }
 
+    /// From now on, no worker waits for more jobs than it has.
+    pub(crate) fn hurry(&self) {
+        let seats = {
+            let mut station = self.lock();
+            station.hurried = true;
+            station.all_seats()
+        };
+        seats.iter().for_each(|seat| seat.unpark());
+    }
+
     /// Nothing is taken any more: what waits is dropped, and workers end once they are free.
     pub(crate) fn close(&self) {
         let (waiting, seats) = {
             let mut station = self.lock();
             station.closed = true;
-            let seats: Vec<_> = station.seats.iter().map(|(_, seat)| Arc::clone(seat)).collect();
-            (station.balancer.clear(), seats)
+            (station.balancer.clear(), station.all_seats())
         };
         waiting.into_iter().for_each(|job| self.discard(job));
         seats.iter().for_each(|seat| seat.unpark());
@@ -271,6 +326,10 @@ impl Pool {
 }
 
 impl Station {
+    fn all_seats(&self) -> Vec<Arc<Seat>> {
+        self.seats.iter().map(|(_, seat)| Arc::clone(seat)).collect()
+    }
+
     fn summon(&mut self) -> Option<Arc<Seat>> {
         self.balancer.summon().map(|worker| Arc::clone(&self.seats[worker.0]))
     }

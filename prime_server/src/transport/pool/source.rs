@@ -8,6 +8,7 @@ use super::Pool;
 use crate::answers::{self, worker_lost};
 use crate::balancer::WorkerId;
 use crate::context::Ticket;
+use crate::ids::RequestId;
 use crate::kernel::Tid;
 use crate::metrics::Ended;
 use crate::response::Reply;
@@ -17,20 +18,23 @@ use crate::transport::{Envelope, Outlet};
 /// What a worker does next.
 #[derive(Debug)]
 pub(crate) enum Next {
+    /// This job, and where the stage takes several at a time, those of [`Source::more`].
     Job(Envelope),
     /// No job will come any more.
     Drained,
 }
 
-/// One worker's jobs. Dropped before its job is done, it is a worker lost: the job is answered 502.
+/// One worker's jobs. Dropped before they are done, it is a worker lost: they are answered 502.
 #[derive(Debug)]
 pub(crate) struct Source {
     pool: Arc<Pool>,
     outlet: Arc<dyn Outlet>,
     worker: WorkerId,
     seat: Arc<Seat>,
-    /// The request of its job, where that is a part: if it is lost, the other parts are in vain.
-    split: Option<Arc<Ticket>>,
+    /// What its batch has besides the job that came first.
+    more: Vec<Envelope>,
+    /// The requests of those of its jobs that are parts: if it is lost, the other parts are in vain.
+    splits: Vec<Arc<Ticket>>,
     /// The time, where it has just been looked up.
     now: Option<Instant>,
 }
@@ -46,12 +50,12 @@ impl Pool {
         };
         // A spare is born with the supervisor's slice. What this cannot change, that could not either.
         let _ = Tid::current().set_slice(Duration::ZERO);
-        Source { pool: Arc::clone(self), outlet, worker, seat, split: None, now: None }
+        Source { pool: Arc::clone(self), outlet, worker, seat, more: Vec::new(), splits: Vec::new(), now: None }
     }
 }
 
 impl Source {
-    /// Waits for a job.
+    /// Waits for a job, and for those that are run with it.
     pub(crate) fn next(&mut self) -> Next {
         loop {
             let now = self.now.take().unwrap_or_else(Instant::now);
@@ -60,18 +64,21 @@ impl Source {
                 return Next::Drained;
             }
             let taken = station.balancer.take(self.worker, now);
-            let hopeless = station.balancer.hopeless();
+            let mut hopeless = station.balancer.hopeless();
             if let Some(job) = taken {
                 station.ready |= station.balancer.is_long(self.worker);
+                if self.pool.size.batching.most > 1 {
+                    station = self.pool.gather(self.worker, &job, &mut self.more, station, now);
+                }
+                hopeless.append(&mut station.balancer.hopeless());
                 let watch = station.must_watch();
                 drop(station);
                 if watch {
                     self.pool.supervisor.ring();
                 }
                 self.refuse(hopeless);
-                if job.context.part.is_some() {
-                    self.split = Some(Arc::clone(&job.context.ticket));
-                }
+                let parts = std::iter::once(&job).chain(&self.more).filter(|job| job.context.part.is_some());
+                self.splits.extend(parts.map(|job| Arc::clone(&job.context.ticket)));
                 return Next::Job(job);
             }
             drop(station);
@@ -92,18 +99,30 @@ impl Source {
         }
     }
 
-    /// The last job was not begun, since nobody waits for it any more.
-    pub(crate) fn abandon(&mut self, now: Instant) {
-        self.split = None;
-        self.now = Some(now);
-        self.pool.lock().balancer.not_begun(self.worker);
+    /// What is run with the job that came last.
+    pub(crate) fn more(&mut self) -> Vec<Envelope> {
+        std::mem::take(&mut self.more)
     }
 
-    /// The last job is over, at `now`, after it ran for so long: its outcome is on its way.
+    /// A job was not begun, since nobody waits for it any more.
+    pub(crate) fn abandon(&mut self, id: RequestId, now: Instant) {
+        self.splits.retain(|ticket| ticket.id != id);
+        self.now = Some(now);
+        self.pool.lock().balancer.not_begun(self.worker, id);
+    }
+
+    /// The last jobs are over, at `now`, after they ran for so long: their outcomes are on their way.
     pub(crate) fn done(&mut self, ran: Duration, now: Instant) {
-        self.split = None;
+        self.splits.clear();
         self.now = Some(now);
         self.pool.lock().balancer.done(self.worker, ran);
+    }
+
+    /// A job is lost.
+    pub(crate) fn lose(&self, id: RequestId) {
+        self.splits.iter().filter(|ticket| ticket.id == id).for_each(|ticket| self.outlet.cancel_parts(ticket));
+        self.pool.metrics.ended(Ended::Lost);
+        self.outlet.reply(id, Reply::whole(worker_lost()));
     }
 }
 
@@ -113,12 +132,7 @@ impl Drop for Source {
         let lost = station.balancer.lost(self.worker);
         // If it had been summoned, another one is to come.
         self.pool.wake(station);
-        if let Some(ticket) = self.split.take() {
-            self.outlet.cancel_parts(&ticket);
-        }
-        if let Some(lost) = lost {
-            self.pool.metrics.ended(Ended::Lost);
-            self.outlet.reply(lost, Reply::whole(worker_lost()));
-        }
+        self.outlet.ran_with_fewer(self.worker);
+        lost.into_iter().for_each(|id| self.lose(id));
     }
 }

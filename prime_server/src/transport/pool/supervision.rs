@@ -8,13 +8,14 @@ use crate::balancer::WorkerId;
 use crate::ids::RequestId;
 use crate::seat::Seat;
 
-/// A job that has outrun its quantum and has a slot still.
+/// A worker that has outrun its quantum and has a slot still.
 #[derive(Debug)]
 pub(crate) struct Overdue {
     pub(crate) worker: WorkerId,
-    pub(crate) id: RequestId,
+    /// What it runs.
+    pub(crate) ids: Vec<RequestId>,
     pub(crate) seat: Arc<Seat>,
-    /// Since when it runs.
+    /// Since when.
     pub(crate) since: Instant,
     /// It is of a kind that nearly always outruns the quantum.
     pub(crate) long: bool,
@@ -70,7 +71,7 @@ impl Pool {
         let quantum = balancer.quantum();
         let long = |worker| balancer.is_long(worker);
         let overdue =
-            overdue.map(|(worker, id, since)| Overdue { worker, id, seat: seat(worker), since, long: long(worker) });
+            overdue.map(|(worker, ids, since)| Overdue { worker, ids, seat: seat(worker), since, long: long(worker) });
         View {
             overdue: overdue.collect(),
             quantum,
@@ -210,7 +211,7 @@ mod tests {
     use crate::metrics::{Metrics, Share};
     use crate::payload::Payload;
     use crate::request::Request;
-    use crate::transport::{Envelope, Size};
+    use crate::transport::{Batching, Envelope, Size};
 
     fn offer(pool: &Pool, key: u32, now: Instant) {
         let id = RequestId { key, generation: 0 };
@@ -232,14 +233,15 @@ mod tests {
             attempts: 1,
             order: Order::Weighted,
         };
-        let size = Size { slots: 1, most: 1, demotes: true, instances: 2, fed_from_afar: false };
+        let size =
+            Size { slots: 1, most: 1, demotes: true, batching: Batching::NONE, instances: 2, fed_from_afar: false };
         let (pool, now) = (Pool::new(StageId(0), metrics, options, size, Arc::default()), Instant::now());
         let ((worker, seat), (spare, _)) = (pool.hire(), pool.hire());
         offer(&pool, 1, now);
         assert!(pool.lock().balancer.take(worker, now).is_some());
         assert!(pool.lock().balancer.take(spare, now).is_none());
         seat.gate.open();
-        let overdue = Overdue { worker, id: RequestId { key: 1, generation: 0 }, seat, since: now, long: false };
+        let overdue = Overdue { worker, ids: vec![RequestId { key: 1, generation: 0 }], seat, since: now, long: false };
         pool.lock().watched = true;
 
         assert!(!pool.demote(&overdue, now, || unreachable!("none waits")));

@@ -13,6 +13,8 @@ use crate::balancer::Turns;
 
 pub(super) struct Capacity {
     threads: usize,
+    /// How many jobs each thread takes at a time.
+    most: usize,
     /// The time that jobs may wait here.
     ahead: Duration,
     links: HashMap<LinkId, Announced>,
@@ -30,7 +32,7 @@ struct Announced {
     held: u32,
 }
 
-/// The most jobs taken ahead for each thread.
+/// The most jobs taken ahead for each thread, or a batch of them where that is more.
 const MOST_AHEAD: u32 = 64;
 
 /// Jobs from which their usual time is computed.
@@ -40,13 +42,18 @@ const SAMPLE: u64 = 16;
 const LEAST_PATIENCE: Duration = Duration::from_millis(1);
 
 impl Capacity {
-    pub(super) fn new(threads: usize, ahead: Duration) -> Self {
-        Self { threads, ahead, links: HashMap::new(), now_ahead: 0, counted: Turns::default(), look_at: None }
+    pub(super) fn new(threads: usize, most: usize, ahead: Duration) -> Self {
+        Self { threads, most, ahead, links: HashMap::new(), now_ahead: 0, counted: Turns::default(), look_at: None }
     }
 
-    /// A HELLO has announced all threads, and nothing ahead.
+    /// How many jobs the threads have at a time.
+    fn places(&self) -> usize {
+        self.threads * self.most
+    }
+
+    /// A HELLO has announced all places, and nothing ahead.
     pub(super) fn linked(&mut self, link: LinkId) {
-        self.links.insert(link, Announced { slots: self.threads as u32, ahead: 0, held: 0 });
+        self.links.insert(link, Announced { slots: self.places() as u32, ahead: 0, held: 0 });
     }
 
     pub(super) fn lost(&mut self, link: LinkId) {
@@ -84,9 +91,9 @@ impl Capacity {
         self.look_at.is_some_and(|at| at <= now)
     }
 
-    /// So many jobs need a thread, and some may have to wait.
+    /// So many places are needed, and some jobs may have to wait.
     pub(super) fn look_later(&mut self, jobs: usize, now: Instant) {
-        if self.look_at.is_none() && jobs > self.threads {
+        if self.look_at.is_none() && jobs > self.places() {
             self.look_at = Some(now + self.patience());
         }
     }
@@ -100,16 +107,16 @@ impl Capacity {
         self.look_at
     }
 
-    /// Tells each link what it does not know. `jobs` counts those that need a thread: the jobs of lost links too, and not those that make
-    /// room for others.
-    pub(super) fn announce(&mut self, turns: Turns, jobs: usize, mut tell: impl FnMut(LinkId, u32, u32)) {
+    /// Tells each link what it does not know. `taken` counts the places that are or will be taken: by the jobs of lost links too, and not by
+    /// those that make room for others.
+    pub(super) fn announce(&mut self, turns: Turns, taken: usize, mut tell: impl FnMut(LinkId, u32, u32)) {
         self.learn(turns);
-        let free = self.threads.saturating_sub(jobs) as u32;
+        let free = self.places().saturating_sub(taken) as u32;
         let ahead = self.now_ahead / (self.links.len().max(1) as u32);
         let alone = self.links.len() == 1;
         for (link, announced) in &mut self.links {
             let room = announced.slots.saturating_sub(announced.held);
-            // With one proxy that is always all threads, and one more for each job that makes room. Several share them: one that has too
+            // With one proxy that is always all places, and one more for each job that makes room. Several share them: one that has too
             // little room while there is some is told, one that has too much finds out when a job comes back.
             let is_wrong = room < free || alone && room != free;
             let slots = if announced.slots == u32::MAX || is_wrong { announced.held + free } else { announced.slots };
@@ -131,7 +138,8 @@ impl Capacity {
             self.counted = turns;
             let each = busy.div_f64(sample as f64).max(Duration::from_nanos(100));
             let done = self.ahead.as_secs_f64() / each.as_secs_f64();
-            self.now_ahead = (done.min(f64::from(MOST_AHEAD)) * self.threads as f64) as u32;
+            let most = f64::from(MOST_AHEAD).max(self.most as f64);
+            self.now_ahead = (done.min(most) * self.threads as f64) as u32;
         }
     }
 }
@@ -163,7 +171,7 @@ mod tests {
     #[test]
     fn short_jobs_are_taken_ahead_and_long_ones_are_not() {
         let mut turns = Turns::default();
-        let mut capacity = Capacity::new(2, AHEAD);
+        let mut capacity = Capacity::new(2, 1, AHEAD);
         capacity.linked(LINK);
         assert!(told(&mut capacity, &turns, 0).is_empty(), "the HELLO has said it");
         ran(&mut turns, Duration::from_micros(100));
@@ -177,7 +185,7 @@ mod tests {
     #[test]
     fn nothing_is_taken_ahead_where_it_is_not_wanted() {
         let mut turns = Turns::default();
-        let mut capacity = Capacity::new(2, Duration::ZERO);
+        let mut capacity = Capacity::new(2, 1, Duration::ZERO);
         capacity.linked(LINK);
         ran(&mut turns, Duration::from_micros(1));
         assert!(told(&mut capacity, &turns, 0).is_empty());
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn a_job_that_makes_room_is_one_more_that_can_be_had() {
         let turns = Turns::default();
-        let mut capacity = Capacity::new(2, Duration::ZERO);
+        let mut capacity = Capacity::new(2, 1, Duration::ZERO);
         capacity.linked(LINK);
         (0..2).for_each(|_| capacity.took(LINK));
         assert!(told(&mut capacity, &turns, 2).is_empty());
@@ -200,7 +208,7 @@ mod tests {
     #[test]
     fn two_proxies_share_the_threads() {
         let turns = Turns::default();
-        let mut capacity = Capacity::new(2, AHEAD);
+        let mut capacity = Capacity::new(2, 1, AHEAD);
         capacity.linked(LINK);
         capacity.linked(OTHER);
         // Both give as many as there are threads: one of them has its jobs back.
@@ -211,5 +219,20 @@ mod tests {
         capacity.ended(LINK);
         assert_eq!(told(&mut capacity, &turns, 1), [(OTHER, 1, 0)]);
         assert!(told(&mut capacity, &turns, 1).is_empty());
+    }
+
+    #[test]
+    fn a_thread_has_a_place_for_each_job_of_a_batch() {
+        let mut turns = Turns::default();
+        let mut capacity = Capacity::new(2, 100, AHEAD);
+        capacity.linked(LINK);
+        assert!(told(&mut capacity, &turns, 0).is_empty(), "the HELLO has said it");
+        capacity.took(LINK);
+        // It runs by itself, and 99 places are left empty.
+        assert_eq!(told(&mut capacity, &turns, 100), [(LINK, 101, 0)]);
+        capacity.ended(LINK);
+        assert_eq!(told(&mut capacity, &turns, 0), [(LINK, 200, 0)]);
+        ran(&mut turns, Duration::from_micros(1));
+        assert_eq!(told(&mut capacity, &turns, 0), [(LINK, 200, 200)], "a whole batch ahead for each");
     }
 }

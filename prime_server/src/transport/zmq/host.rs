@@ -14,6 +14,7 @@ use super::links::{Event, Events, LinkId, Links};
 use super::outlet::Note;
 use super::task::{self, Arrived};
 use super::wire::{Command, Failure, Outcome, decode, encode, micros, reason};
+use crate::balancer::WorkerId;
 use crate::context::{Context, Place, Reason, Ticket};
 use crate::discovery;
 use crate::fork::Part;
@@ -60,6 +61,8 @@ struct Jobs {
     there: HashMap<(LinkId, u64), RequestId>,
     /// Those that make room as soon as another comes, or have.
     long: HashSet<RequestId>,
+    /// How many jobs more the batches could have had that workers run.
+    lacking: HashMap<WorkerId, usize>,
     next: u64,
 }
 
@@ -91,14 +94,16 @@ impl Jobs {
         Some(here)
     }
 
-    /// How many have a thread, or will need one.
-    fn short(&self) -> usize {
-        self.here.len() - self.long.len()
+    /// How many places are taken at threads, or will be: by jobs, and by what runs together with others and cannot have more.
+    fn places(&self) -> usize {
+        self.here.len() - self.long.len() + self.lacking.values().sum::<usize>()
     }
 
-    fn outruns(&mut self, id: RequestId) {
-        if self.here.contains_key(&id) {
-            self.long.insert(id);
+    fn outruns(&mut self, worker: WorkerId, ids: Vec<RequestId>) {
+        let before = self.long.len();
+        self.long.extend(ids.into_iter().filter(|id| self.here.contains_key(id)));
+        if self.long.len() > before {
+            self.lacking.remove(&worker);
         }
     }
 
@@ -123,7 +128,7 @@ impl Host {
         standing: Arc<Standing>,
         malformed: IntCounter,
     ) -> Self {
-        let capacity = Capacity::new(pool.slots(), terms.ahead);
+        let capacity = Capacity::new(pool.slots(), pool.batching().most, terms.ahead);
         let (jobs, arrived, events) = (Jobs::default(), Vec::new(), Events::new());
         let mut host = Self {
             links,
@@ -302,8 +307,10 @@ impl Host {
             let Ok(note) = self.mailbox.notes.try_recv() else { return false };
             match note {
                 Note::Outcome { id, ends, body } => self.outcome(id, ends, &body),
-                Note::Outruns(id) => self.jobs.outruns(id),
                 Note::Ran(id, time) => self.jobs.ran(id, time),
+                Note::Lacks(worker, lacks) => _ = self.jobs.lacking.insert(worker, lacks),
+                Note::LacksNone(worker) => _ = self.jobs.lacking.remove(&worker),
+                Note::Outruns(worker, ids) => self.jobs.outruns(worker, ids),
                 Note::Found(places) => self.find(&places, now),
                 Note::Drain => self.drain(now),
                 Note::Stop => self.closed = true,
@@ -320,6 +327,7 @@ impl Host {
     fn drain(&mut self, now: Instant) {
         if self.draining.is_none() {
             self.draining = Some(now + self.drain_limit);
+            self.pool.hurry();
             self.links.send_to_all(&Command::Bye);
             self.return_older_than(Duration::ZERO, now);
         }
@@ -332,7 +340,7 @@ impl Host {
             self.return_older_than(patience, now);
             self.capacity.looked(self.pool.load().0, now);
         } else {
-            self.capacity.look_later(self.jobs.short(), now);
+            self.capacity.look_later(self.jobs.places(), now);
         }
     }
 
@@ -345,7 +353,7 @@ impl Host {
         for id in old {
             let here = &self.jobs.here[&id];
             let Some(Place::At(_, entry)) = here.ticket.place() else { continue };
-            if self.pool.cancel(entry, id) {
+            if self.pool.take_back(entry, id) {
                 let (link, job) = (here.link, here.job);
                 self.jobs.remove(id);
                 self.capacity.returned(link);
@@ -358,7 +366,7 @@ impl Host {
     fn announce(&mut self) {
         let links = &mut self.links;
         let tell = |link, slots, ahead| links.send(link, &Command::Announce { slots, ahead });
-        self.capacity.announce(self.pool.turns(), self.jobs.short(), tell);
+        self.capacity.announce(self.pool.turns(), self.jobs.places(), tell);
     }
 
     /// Says whether anybody gives this process work.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::wire::{Outcome, encode, headers};
+use crate::balancer::WorkerId;
 use crate::context::{Context, Ticket};
 use crate::discovery::Place;
 use crate::ids::{RequestId, StageId};
@@ -18,10 +19,14 @@ use crate::transport::{Gather, Outlet, Rejected};
 pub(crate) enum Note {
     /// What a job has come to, or a piece of it.
     Outcome { id: RequestId, ends: bool, body: Vec<u8> },
-    /// A job makes room as soon as another one comes.
-    Outruns(RequestId),
     /// A job has run for so long.
     Ran(RequestId, Duration),
+    /// A worker runs a batch that could have had so many jobs more.
+    Lacks(WorkerId, usize),
+    /// It does not any more.
+    LacksNone(WorkerId),
+    /// The jobs of a worker make room as soon as another one comes.
+    Outruns(WorkerId, Vec<RequestId>),
     /// These are the proxies that there are.
     Found(BTreeSet<Place>),
     /// Take nothing more, finish what runs, end.
@@ -112,8 +117,16 @@ impl Outlet for HostOutlet {
     /// The front end does that, when it has the answer.
     fn cancel_parts(&self, _: &Ticket) {}
 
-    fn outruns(&self, id: RequestId) {
-        self.post.send(Note::Outruns(id));
+    fn runs_with_fewer(&self, worker: WorkerId, lacks: usize) {
+        self.post.send(Note::Lacks(worker, lacks));
+    }
+
+    fn ran_with_fewer(&self, worker: WorkerId) {
+        self.post.send(Note::LacksNone(worker));
+    }
+
+    fn outruns(&self, worker: WorkerId, ids: &[RequestId]) {
+        self.post.send(Note::Outruns(worker, ids.to_vec()));
     }
 
     fn ran(&self, id: RequestId, time: Duration) {

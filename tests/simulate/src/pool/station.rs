@@ -68,7 +68,7 @@ impl Station {
         };
         let mut station = Self {
             start: Instant::now(),
-            balancer: Balancer::new(options, machine.workers),
+            balancer: Balancer::in_batches(options, machine.workers, 1),
             processors: Processors::new(machine.cores),
             runs: Vec::new(),
             overhead: machine.overhead,

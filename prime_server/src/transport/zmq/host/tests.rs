@@ -9,7 +9,7 @@ use crate::transport::zmq::outlet::HostOutlet;
 use crate::transport::zmq::stand_in::{LIVENESS, StandIn, until, welcome};
 use crate::transport::zmq::wire::{Role, StageTerms};
 use crate::transport::zmq::{Options, task};
-use crate::transport::{Next, Outlet, Source};
+use crate::transport::{Batching, Next, Outlet, Source};
 use crate::{Request, Schema};
 
 const AHEAD: Duration = Duration::from_millis(10);
@@ -26,6 +26,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::in_batches(Batching::NONE)
+    }
+
+    fn in_batches(batching: Batching) -> Self {
         let options = Options { liveness: LIVENESS, wait: Duration::ZERO, secured: Secured::Open { insecure: false } };
         let terms = StageTerms {
             slots: 1,
@@ -58,7 +62,7 @@ impl Scene {
             order: Order::Weighted,
         };
         let counts = metrics.stage("a", Share::Work);
-        let pool = Arc::new(Pool::of_test(StageId(0), counts, queueing, 1));
+        let pool = Arc::new(Pool::of_test_in_batches(StageId(0), counts, queueing, 1, batching));
         let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), vec![("a".to_owned(), Request::SCHEMA)]));
         let thread = pool.source(WorkerId(0), outlet);
         let told = Terms { takes: (Request::SCHEMA, true), ahead: AHEAD, drain_limit: Duration::from_secs(60) };
@@ -216,7 +220,29 @@ fn what_waits_for_longer_than_it_was_meant_to_goes_back_and_the_room_is_told_ane
     assert_eq!(scene.heard(), encode(&Command::Return { job: 2 }));
     // One thread, which has a job.
     assert_eq!(scene.heard(), encode(&Command::Announce { slots: 1, ahead: 0 }));
+    assert_eq!(scene.host.pool.abandoned(), 0, "somebody waits for the one that runs");
     drop(running);
+}
+
+#[test]
+fn places_that_a_batch_leaves_empty_cannot_be_had_until_it_is_done_or_makes_room() {
+    let announce = |slots| encode(&Command::Announce { slots, ahead: 0 });
+    let mut scene = Scene::in_batches(Batching { most: 4, wait: Duration::ZERO });
+    scene.link();
+    scene.give(&[1]);
+    let first = scene.run();
+    scene.post.send(Note::Lacks(WorkerId(0), 3));
+    assert_eq!(scene.heard(), announce(1));
+    scene.abort(&first);
+    assert_eq!(scene.outcome(), aborted(1));
+    scene.post.send(Note::LacksNone(WorkerId(0)));
+    assert_eq!(scene.heard(), announce(4));
+    scene.give(&[2]);
+    let long = scene.run();
+    scene.post.send(Note::Lacks(WorkerId(0), 3));
+    assert_eq!(scene.heard(), announce(1));
+    scene.post.send(Note::Outruns(WorkerId(0), vec![long.context.ticket.id]));
+    assert_eq!(scene.heard(), announce(5), "another thread takes a whole batch");
 }
 
 #[test]

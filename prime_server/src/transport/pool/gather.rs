@@ -1,0 +1,194 @@
+//! How a worker comes to several jobs, where its stage takes them in batches.
+
+use std::sync::MutexGuard;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Pool, Station};
+use crate::balancer::WorkerId;
+use crate::transport::Envelope;
+
+/// How many jobs a worker takes at a time, and how long it waits for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batching {
+    pub(crate) most: usize,
+    pub(crate) wait: Duration,
+}
+
+impl Batching {
+    /// One job after the other.
+    pub(crate) const NONE: Self = Self { most: 1, wait: Duration::ZERO };
+}
+
+impl Pool {
+    /// Adds to a job that a worker has just taken what its batch lacks: what waits, then what comes while the worker waits.
+    pub(super) fn gather<'a>(
+        &'a self,
+        worker: WorkerId,
+        first: &Envelope,
+        more: &mut Vec<Envelope>,
+        mut station: MutexGuard<'a, Station>,
+        mut now: Instant,
+    ) -> MutexGuard<'a, Station> {
+        let Batching { most, wait } = self.size.batching;
+        let mut until = (now + wait).min(latest(first, now));
+        loop {
+            while more.len() + 1 < most
+                && let Some(job) = station.balancer.take_more(worker, now)
+            {
+                until = until.min(latest(&job, now));
+                more.push(job);
+            }
+            let lacks = most - 1 - more.len();
+            if lacks == 0 || until <= now || station.hurried || station.closed {
+                return station;
+            }
+            station.balancer.gather(worker, lacks);
+            drop(station);
+            thread::park_timeout(until - now);
+            now = Instant::now();
+            station = self.lock();
+            station.balancer.gathered(worker, now);
+        }
+    }
+}
+
+/// Until when a job may wait for others: for half of the time that it has left, so that it can still be done in the other half.
+fn latest(job: &Envelope, now: Instant) -> Instant {
+    now + job.context.deadline.saturating_duration_since(now) / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::Request;
+    use crate::balancer::{Options, Order};
+    use crate::context::{Context, Ticket};
+    use crate::ids::{RequestId, StageId};
+    use crate::loopback::Inbox;
+    use crate::mailbox::mailbox;
+    use crate::metrics::{Metrics, Share};
+    use crate::payload::Payload;
+    use crate::transport::{Local, Next, Outlet, Transport};
+
+    const STAGE: StageId = StageId(0);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    struct Scene {
+        local: Arc<Local>,
+        _inbox: Inbox,
+    }
+
+    impl Scene {
+        /// A pool whose workers take three jobs at a time, and wait for them so long.
+        fn new(workers: usize, wait: Duration) -> Self {
+            let (loopback, inbox) = mailbox().unwrap();
+            let options = Options {
+                queue: 9,
+                timeout: None,
+                wait: None,
+                max_delay: None,
+                refuse_hopeless: false,
+                idempotent: false,
+                attempts: 1,
+                order: Order::Weighted,
+            };
+            let metrics = Metrics::new("test").stage("stage", Share::Whole);
+            let pool = Pool::of_test_in_batches(STAGE, metrics, options, workers, Batching { most: 3, wait });
+            Self { local: Arc::new(Local::new(vec![pool], loopback)), _inbox: inbox }
+        }
+
+        /// So many workers that say how many jobs they have each time.
+        fn workers(&self, number: usize) -> Receiver<usize> {
+            let (say, said) = channel();
+            for worker in (0..number).map(WorkerId) {
+                let (pool, outlet) = (Arc::clone(&self.local.pools()[0]), Arc::clone(&self.local) as Arc<dyn Outlet>);
+                let say = say.clone();
+                thread::spawn(move || {
+                    let mut source = pool.source(worker, outlet);
+                    while let Next::Job(_) = source.next() {
+                        say.send(1 + source.more().len()).unwrap();
+                        source.done(Duration::ZERO, Instant::now());
+                    }
+                });
+            }
+            said
+        }
+
+        fn offer(&self, key: u32, left: Duration) {
+            let head = Request::get("/").shared_head();
+            let ticket = Ticket::new(RequestId { key, generation: 0 }, head, Instant::now() + left);
+            let job = Envelope::new(Context::new(ticket), Payload::new(Request::get("/")), Instant::now());
+            assert!(self.local.dispatch_all(STAGE, &mut std::iter::once(job), Instant::now()).is_empty());
+        }
+
+        fn until_running(&self, jobs: usize) {
+            let start = Instant::now();
+            while self.local.pools()[0].load().1 != jobs {
+                assert!(start.elapsed() < LIMIT, "never so many run");
+                thread::yield_now();
+            }
+        }
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            self.local.close();
+        }
+    }
+
+    #[test]
+    fn a_worker_waits_until_its_batch_is_full_and_the_others_are_left_alone() {
+        let scene = Scene::new(2, HOUR);
+        let said = scene.workers(2);
+        for n in 1..3 {
+            scene.offer(n, 10 * HOUR);
+            scene.until_running(n as usize);
+        }
+        scene.offer(3, 10 * HOUR);
+        assert_eq!(said.recv_timeout(LIMIT), Ok(3));
+    }
+
+    #[test]
+    fn it_waits_for_half_of_the_time_that_a_job_has_left() {
+        let scene = Scene::new(1, HOUR);
+        let said = scene.workers(1);
+        let left = Duration::from_millis(500);
+        let start = Instant::now();
+        scene.offer(1, 10 * HOUR);
+        scene.until_running(1);
+        scene.offer(2, left);
+        assert_eq!(said.recv_timeout(LIMIT), Ok(2));
+        assert!(start.elapsed() >= left / 2);
+        let latest = latest(&envelope(left), Instant::now());
+        assert!(latest < Instant::now() + left * 2 / 3, "so that it is done in time");
+    }
+
+    fn envelope(left: Duration) -> Envelope {
+        Envelope::new(Context::test_within(left), Payload::new(Request::get("/")), Instant::now())
+    }
+
+    #[test]
+    fn it_does_not_wait_where_it_is_not_to() {
+        let scene = Scene::new(1, Duration::ZERO);
+        let said = scene.workers(1);
+        scene.offer(1, HOUR);
+        assert_eq!(said.recv_timeout(LIMIT), Ok(1));
+    }
+
+    #[test]
+    fn it_does_not_wait_once_no_more_requests_come() {
+        let scene = Scene::new(1, HOUR);
+        let said = scene.workers(1);
+        scene.offer(1, 10 * HOUR);
+        scene.until_running(1);
+        scene.local.drain();
+        assert_eq!(said.recv_timeout(LIMIT), Ok(1));
+        scene.offer(2, 10 * HOUR);
+        assert_eq!(said.recv_timeout(LIMIT), Ok(1));
+    }
+}
