@@ -110,6 +110,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod affinity;
 mod answers;
 mod balancer;
 mod cancellation;
@@ -168,6 +169,7 @@ mod sync {
 
 pub use prime_server_macros::{Message, Routes, Schema, Stage, stage};
 
+pub use affinity::Affinity;
 pub use context::{BodyStream, Cancelled, Context, IntoHead, Reason, Streamed};
 pub use discovery::{Discover, DiscoverError};
 pub use error::{BoxError, ErrorResponse, FormError, JsonError, PathError, QueryError, StartError, TextError};

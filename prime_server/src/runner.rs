@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::answers;
 use crate::context::Context;
 use crate::payload::Payload;
-use crate::{Run, StartError, Step};
+use crate::{Affinity, Run, StartError, Step};
 
 /// A job while it runs.
 pub(crate) struct Job {
@@ -26,6 +26,7 @@ impl Job {
 pub(crate) trait Runner {
     fn run(&mut self, jobs: &mut [Job]);
     fn reset(&mut self);
+    fn affinity(&self) -> Affinity;
 }
 
 /// Makes a runner, on the thread that will run it.
@@ -54,5 +55,9 @@ impl<S: Run> Runner for Single<S> {
 
     fn reset(&mut self) {
         self.stage.reset();
+    }
+
+    fn affinity(&self) -> Affinity {
+        self.stage.affinity()
     }
 }

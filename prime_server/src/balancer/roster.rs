@@ -29,6 +29,8 @@ enum Worker {
     Idle,
     /// Woken, on its way.
     Summoned,
+    /// Woken, on its way to a job that is kept for it.
+    Chosen,
     /// Between two jobs, or not yet parked.
     Free,
     Busy(Run),
@@ -86,7 +88,7 @@ impl Roster {
         }
         match self.workers[worker.0] {
             Worker::Absent => self.admit(worker),
-            Worker::Idle | Worker::Summoned => self.unpark(worker),
+            Worker::Idle | Worker::Summoned | Worker::Chosen => self.unpark(worker),
             Worker::Spare | Worker::Free | Worker::Busy(_) | Worker::Demoted(_) => {}
         }
         self.workers[worker.0] == Worker::Free
@@ -114,6 +116,28 @@ impl Roster {
         Some(worker)
     }
 
+    /// Those with a slot that are parked, the last to park last.
+    pub(super) fn idle(&self) -> &[WorkerId] {
+        &self.idle
+    }
+
+    /// An idle worker is to be woken for a job that is kept for it. Returns whether it is idle.
+    pub(super) fn choose(&mut self, worker: WorkerId) -> bool {
+        let is_idle = self.workers[worker.0] == Worker::Idle;
+        if is_idle {
+            self.idle.retain(|idle| *idle != worker);
+            self.workers[worker.0] = Worker::Chosen;
+        }
+        is_idle
+    }
+
+    /// The job is gone that was kept for a worker: it comes for whatever there is.
+    pub(super) fn release(&mut self, worker: WorkerId) {
+        debug_assert_eq!(self.workers[worker.0], Worker::Chosen);
+        self.workers[worker.0] = Worker::Summoned;
+        self.summoned += 1;
+    }
+
     /// A worker's job is over.
     pub(super) fn finish(&mut self, worker: WorkerId) -> Option<Run> {
         match self.workers.get(worker.0).copied()? {
@@ -134,7 +158,7 @@ impl Roster {
     pub(super) fn lose(&mut self, worker: WorkerId) -> Option<Run> {
         let run = self.finish(worker);
         let state = self.workers.get(worker.0).copied()?;
-        if matches!(state, Worker::Idle | Worker::Summoned) {
+        if matches!(state, Worker::Idle | Worker::Summoned | Worker::Chosen) {
             self.unpark(worker);
         }
         match std::mem::replace(&mut self.workers[worker.0], Worker::Absent) {
@@ -200,11 +224,12 @@ impl Roster {
         }
     }
 
-    /// Forgets that a worker was idle or summoned.
+    /// Forgets that a worker was idle, summoned or chosen.
     fn unpark(&mut self, worker: WorkerId) {
         match self.workers[worker.0] {
             Worker::Idle => self.idle.retain(|idle| *idle != worker),
-            _ => self.summoned -= 1,
+            Worker::Summoned => self.summoned -= 1,
+            _ => {}
         }
         self.workers[worker.0] = Worker::Free;
     }

@@ -1,5 +1,7 @@
 //! What the balancer promises, event by event and then for any sequence of events.
 
+mod choice;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 

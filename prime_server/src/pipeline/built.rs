@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::graph::Leads;
 use super::running::Running;
 use super::testing;
+use crate::affinity::Chooser;
 use crate::answers;
 use crate::frontend::{Door, Listener, Route, Settings, StreamListener, Way};
 use crate::ids::StageId;
@@ -20,6 +21,8 @@ pub(super) struct Definition {
     pub(super) takes: Takes,
     pub(super) leads: Leads,
     pub(super) factory: RunnerFactory,
+    /// The user's choice among idle workers.
+    pub(super) choose: Option<Chooser>,
     /// An instance holds nothing.
     pub(super) is_stateless: bool,
     /// Where each route of its outcome leads, once that is known.

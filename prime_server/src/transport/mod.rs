@@ -116,6 +116,8 @@ pub(crate) trait Outlet: Send + Sync + fmt::Debug {
     fn cancel_parts(&self, ticket: &Ticket);
     /// The job runs for long, and makes room as soon as another one comes. For whoever has the queue, if that is not here.
     fn outruns(&self, _id: RequestId) {}
+    /// A worker announces something else than before. For whoever has the queue, too.
+    fn announced(&self) {}
 }
 
 /// Makes one payload of those of all parts.

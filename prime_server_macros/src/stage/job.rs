@@ -46,14 +46,14 @@ impl Job {
         }
     }
 
-    /// `impl Run`, with what `call` makes of the arguments as its body.
+    /// `impl Run`, with what `call` makes of the arguments as the body of its `run`, and with `others` beside that.
     pub(super) fn implement(
         &self,
         cfgs: &[&Attribute],
         generics: &Generics,
         stage: &TokenStream,
         call: impl FnOnce(TokenStream) -> TokenStream,
-        reset: &TokenStream,
+        others: &TokenStream,
     ) -> TokenStream {
         let Self { input, out, .. } = self;
         let (job, cx) = (own("job"), own("cx"));
@@ -75,7 +75,7 @@ impl Job {
                     #body
                 }
 
-                #reset
+                #others
             }
         }
     }

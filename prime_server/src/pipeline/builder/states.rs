@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::built::Definition;
 use super::super::graph::Leads;
+use crate::affinity::Chooser;
 use crate::error::BoxError;
 use crate::route::Takes;
 use crate::runner::{RunnerFactory, Single};
@@ -18,6 +19,7 @@ pub struct NoStage;
 pub struct Last<Out, Of = Whole> {
     pub(super) name: &'static str,
     pub(super) options: StageOptions,
+    pub(super) choose: Option<Chooser>,
     takes: Takes,
     is_stateless: bool,
     #[allow(clippy::type_complexity, reason = "named, it would have to be explained in two places")]
@@ -154,6 +156,7 @@ impl<Out: 'static, Of> Last<Out, Of> {
         Self {
             name: S::NAME,
             options: S::DEFAULTS,
+            choose: None,
             takes: Takes::of::<S::In>(),
             is_stateless: size_of::<S>() == 0,
             finish: Box::new(finish),
@@ -162,7 +165,8 @@ impl<Out: 'static, Of> Last<Out, Of> {
     }
 
     pub(super) fn finish(self, leads: Leads, resolve: fn(Out) -> Step) -> Definition {
-        let Self { name, options, takes, is_stateless, finish, .. } = self;
-        Definition { name, options, takes, leads, factory: finish(resolve), is_stateless, routes: Arc::default() }
+        let Self { name, options, choose, takes, is_stateless, finish, .. } = self;
+        let (factory, routes) = (finish(resolve), Arc::default());
+        Definition { name, options, takes, leads, factory, choose, is_stateless, routes }
     }
 }

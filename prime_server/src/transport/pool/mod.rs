@@ -1,5 +1,6 @@
 //! The workers of one stage in this process: their queue is a [`Balancer`] behind a mutex, each idle one a parked thread.
 
+mod choice;
 mod source;
 mod supervision;
 
@@ -11,6 +12,7 @@ use slab::Slab;
 pub(crate) use self::source::{Next, Source};
 pub(crate) use self::supervision::{Overdue, View};
 use super::{Envelope, Rejected};
+use crate::affinity::{Affinity, Chooser};
 use crate::balancer::{Balancer, Expired, Options, Turns, WorkerId};
 use crate::context::Place;
 use crate::ids::{RequestId, StageId};
@@ -26,6 +28,8 @@ pub(crate) struct Pool {
     timeout: Option<Duration>,
     size: Size,
     supervisor: Arc<Call>,
+    /// The user's choice among idle workers.
+    chooser: Option<Chooser>,
     station: Mutex<Station>,
 }
 
@@ -44,6 +48,8 @@ pub(crate) struct Size {
 struct Station {
     balancer: Balancer<Envelope>,
     seats: Slab<Arc<Seat>>,
+    /// What workers announce, by their numbers; those that are missing have announced nothing.
+    affinities: Vec<Affinity>,
     /// How many workers are being made.
     hired: usize,
     /// A worker could not be made since the supervisor looked last.
@@ -84,6 +90,7 @@ impl Pool {
         let station = Station {
             balancer: Balancer::new(options, size.slots),
             seats: Slab::new(),
+            affinities: Vec::new(),
             hired: 0,
             hired_in_vain: false,
             instances: size.instances.max(size.slots),
@@ -94,7 +101,15 @@ impl Pool {
             fed_from_afar: size.fed_from_afar,
             closed: false,
         };
-        Self { stage, metrics, timeout: options.timeout, size, supervisor, station: Mutex::new(station) }
+        let (timeout, station) = (options.timeout, Mutex::new(station));
+        Self { stage, metrics, timeout, size, supervisor, chooser: None, station }
+    }
+
+    /// With the user's choice among idle workers, if there is one.
+    pub(crate) fn choosing(mut self, chooser: Option<Chooser>) -> Self {
+        self.lock().balancer.set_chooses(chooser.is_some());
+        self.chooser = chooser;
+        self
     }
 
     /// A pool of so many workers, all of which have their place, and that nobody supervises.
@@ -124,6 +139,11 @@ impl Pool {
     pub(crate) fn load(&self) -> (usize, usize) {
         let station = self.lock();
         (station.balancer.waiting(), station.balancer.running())
+    }
+
+    /// How many workers have nothing to do.
+    pub(crate) fn idle(&self) -> usize {
+        self.lock().balancer.idle()
     }
 
     /// Queues jobs, all under one lock, and wakes the workers that they need.
@@ -230,6 +250,7 @@ impl Pool {
     pub(crate) fn quit(&self, worker: WorkerId) {
         let mut station = self.lock();
         let seat = station.seats.remove(worker.0);
+        station.announce(worker, Affinity::NONE);
         let in_vain = seat.tid().is_none();
         station.hired -= usize::from(in_vain);
         station.hired_in_vain |= in_vain;
@@ -246,6 +267,9 @@ impl Pool {
 
     /// Wakes the idle workers that the waiting jobs need. The system calls are made without the lock.
     fn wake<'a>(&'a self, mut station: MutexGuard<'a, Station>) {
+        if let Some(chooser) = &self.chooser {
+            return self.choose(chooser, station);
+        }
         loop {
             let summoned: [_; SUMMONED_AT_ONCE] = std::array::from_fn(|_| station.summon());
             drop(station);

@@ -5,11 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Pool;
+use crate::affinity::Affinity;
 use crate::answers::worker_lost;
 use crate::balancer::WorkerId;
 use crate::context::Ticket;
 use crate::kernel::Tid;
 use crate::metrics::Ended;
+use crate::panics::log;
 use crate::response::Reply;
 use crate::seat::Seat;
 use crate::transport::{Envelope, Outlet};
@@ -33,6 +35,8 @@ pub(crate) struct Source {
     split: Option<Arc<Ticket>>,
     /// The time, where it has just been looked up.
     now: Option<Instant>,
+    /// What it has announced.
+    affinity: Affinity,
 }
 
 impl Pool {
@@ -46,7 +50,7 @@ impl Pool {
         };
         // A spare is born with the supervisor's slice. What this cannot change, that could not either.
         let _ = Tid::current().set_slice(Duration::ZERO);
-        Source { pool: Arc::clone(self), outlet, worker, seat, split: None, now: None }
+        Source { pool: Arc::clone(self), outlet, worker, seat, split: None, now: None, affinity: Affinity::NONE }
     }
 }
 
@@ -70,9 +74,30 @@ impl Source {
                 }
                 return Next::Job(job);
             }
-            drop(station);
+            if self.pool.chooser.is_some() {
+                // It has gone idle as others are, while a job may wait that one of them is to be chosen for.
+                self.pool.wake(station);
+            } else {
+                drop(station);
+            }
             thread::park();
         }
+    }
+
+    /// What the worker announces from now on. What is too long is nothing.
+    pub(crate) fn announce(&mut self, affinity: Affinity) {
+        if affinity == self.affinity {
+            return;
+        }
+        self.affinity = affinity.clone();
+        let bytes = affinity.as_bytes().len();
+        let is_short = bytes <= Affinity::MOST;
+        if !is_short {
+            let stage = self.pool.metrics.stage();
+            log(|| tracing::error!(stage, bytes, "what a worker announces has more than 256 bytes, and is left out"));
+        }
+        self.pool.lock().announce(self.worker, if is_short { affinity } else { Affinity::NONE });
+        self.outlet.announced();
     }
 
     /// The last job was not begun, since nobody waits for it any more.
@@ -94,6 +119,7 @@ impl Drop for Source {
     fn drop(&mut self) {
         let mut station = self.pool.lock();
         let lost = station.balancer.lost(self.worker);
+        station.announce(self.worker, Affinity::NONE);
         // If it had been summoned, another one is to come.
         self.pool.wake(station);
         if let Some(ticket) = self.split.take() {
