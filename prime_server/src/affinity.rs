@@ -19,7 +19,7 @@ use crate::panics::{caught, log};
 /// assert_eq!(Affinity::from(7_u64.to_le_bytes().to_vec()).as_bytes(), [7, 0, 0, 0, 0, 0, 0, 0]);
 /// assert_eq!(Affinity::default(), Affinity::NONE);
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Affinity(Bytes);
 
 impl Affinity {

@@ -36,6 +36,12 @@ impl Pool {
             }
         }
     }
+
+    /// What the workers announce that there are, in the order of their numbers.
+    pub(crate) fn affinities(&self) -> Vec<Affinity> {
+        let station = self.lock();
+        station.seats.iter().map(|(worker, _)| station.affinity(WorkerId(worker))).collect()
+    }
 }
 
 impl Station {

@@ -14,6 +14,7 @@ use super::links::{Event, Events, LinkId, Links};
 use super::outlet::Note;
 use super::task::{self, Arrived};
 use super::wire::{Command, Failure, Outcome, decode, encode, reason};
+use crate::affinity::Affinity;
 use crate::context::{Context, Place, Reason, Ticket};
 use crate::discovery;
 use crate::fork::Part;
@@ -29,6 +30,8 @@ pub(crate) struct Host {
     takes: (u64, bool),
     jobs: Jobs,
     capacity: Capacity,
+    /// What the threads announce, as far as the proxies have been told.
+    affinities: Vec<Affinity>,
     /// Jobs that came in this turn.
     arrived: Vec<Envelope>,
     events: Events,
@@ -124,6 +127,7 @@ impl Host {
             takes: terms.takes,
             jobs,
             capacity,
+            affinities: Vec::new(),
             arrived,
             events,
             giving: BTreeSet::new(),
@@ -180,6 +184,9 @@ impl Host {
                 Event::Linked { .. } => {
                     self.capacity.linked(link);
                     self.giving.insert(link);
+                    if says_something(&self.affinities) {
+                        self.links.send(link, &told(&self.affinities));
+                    }
                     if self.draining.is_some() {
                         self.links.send(link, &Command::Bye);
                     }
@@ -295,12 +302,22 @@ impl Host {
             match note {
                 Note::Outcome { id, ends, body } => self.outcome(id, ends, &body),
                 Note::Outruns(id) => self.jobs.outruns(id),
+                Note::Announced => self.announced(),
                 Note::Found(places) => self.find(&places, now),
                 Note::Drain => self.drain(now),
                 Note::Stop => self.closed = true,
             }
         }
         true
+    }
+
+    /// Tells the proxies what the threads announce, if that is not what they know.
+    fn announced(&mut self) {
+        let affinities = self.pool.affinities();
+        let before = std::mem::replace(&mut self.affinities, affinities);
+        if self.affinities != before && (says_something(&before) || says_something(&self.affinities)) {
+            self.links.send_to_all(&told(&self.affinities));
+        }
     }
 
     fn find(&mut self, places: &BTreeSet<discovery::Place>, now: Instant) {
@@ -371,6 +388,14 @@ impl Host {
         let rung = self.mailbox.notes.is_empty() && self.links.wait(self.mailbox.event(), due);
         self.mailbox.disarm(rung);
     }
+}
+
+fn says_something(affinities: &[Affinity]) -> bool {
+    affinities.iter().any(|affinity| *affinity != Affinity::NONE)
+}
+
+fn told(affinities: &[Affinity]) -> Command<'_> {
+    Command::Affinity { values: affinities.iter().map(Affinity::as_bytes).collect() }
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(crate) enum Note {
     Outcome { id: RequestId, ends: bool, body: Vec<u8> },
     /// A job makes room as soon as another one comes.
     Outruns(RequestId),
+    /// A thread announces something else than before.
+    Announced,
     /// These are the proxies that there are.
     Found(BTreeSet<Place>),
     /// Take nothing more, finish what runs, end.
@@ -112,5 +114,9 @@ impl Outlet for HostOutlet {
 
     fn outruns(&self, id: RequestId) {
         self.post.send(Note::Outruns(id));
+    }
+
+    fn announced(&self) {
+        self.post.send(Note::Announced);
     }
 }

@@ -110,9 +110,7 @@ pub(super) fn priority(body: &[u8]) -> Priority {
 /// `None` where it is no task, or its head is none of a request.
 pub(super) fn arrived(body: &[u8]) -> Option<Arrived> {
     let task: Task<'_> = decode(body)?;
-    let method = task.method.parse().ok()?;
-    let version = if task.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let head = Arc::new(Head::from_wire(method, task.target, version, Bytes::copy_from_slice(task.lines)));
+    let head = Arc::new(head_of(&task)?);
     let payload = match task.payload {
         Carried::Request { params, body } => {
             let params = params.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -123,6 +121,17 @@ pub(super) fn arrived(body: &[u8]) -> Option<Arrived> {
     let name = RequestId { key: task.request.0, generation: task.request.1 };
     let priority = Priority::level(task.class);
     Some(Arrived { name, hops: task.hops, part: task.part, schema: task.schema, priority, head, payload })
+}
+
+/// The head of a task's request. `None` where it is no task, or has none.
+pub(super) fn head(body: &[u8]) -> Option<Head> {
+    head_of(&decode(body)?)
+}
+
+fn head_of(task: &Task<'_>) -> Option<Head> {
+    let method = task.method.parse().ok()?;
+    let version = if task.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
+    Some(Head::from_wire(method, task.target, version, Bytes::copy_from_slice(task.lines)))
 }
 
 /// The moment that the time left ends.
