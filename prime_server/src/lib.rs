@@ -61,6 +61,7 @@
 //! | let stages choose where a job goes, in cycles too | [`macro@Routes`], [`Pipeline::node`](Pipeline#method.node) |
 //! | let the URL choose the stage | [`Pipeline::route_to`] |
 //! | work on the parts of a request at once | [`Split`], [`Join`] |
+//! | give a job to the worker that has its data at hand | [`Run::affinity`], [`Pipeline::choose`](Pipeline#method.choose); `docs/affinity.md` |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
 //! | run it as processes, on one machine or many | [`Role`], [`Built::run`], [`Built::main`], [`Discover`], [`Security`]; `docs/processes.md` |
 //! | see the graph | [`Built::describe`], [`Built::to_dot`]; `docs/graphs.md` says which shape suits which work |
@@ -160,6 +161,10 @@ struct Graphs;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/scheduling.md")]
 struct Scheduling;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/affinity.md")]
+struct ChosenWorkers;
 
 /// What the protocols of our own atomics use; their loom tests put loom's in its place.
 mod sync {
