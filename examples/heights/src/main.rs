@@ -4,6 +4,8 @@
 //! that; a request goes to an idle worker that has its region, or else to one that has none yet. So the workers come to share the regions among
 //! themselves, with nothing to configure, also as processes: `-- proxyd ground`, `-- workerd ground`, `-- --help`.
 
+use std::f32::consts::TAU;
+
 use prime_server::prelude::*;
 use prime_server::{Affinity, Built, Head};
 use serde::{Deserialize, Serialize};
@@ -61,7 +63,7 @@ impl Ground {
 /// Stands for the file that would be read: some hills, which depend on the name.
 fn load(region: &str) -> Vec<u16> {
     let seed = region.bytes().fold(17_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-    let wave = |at: usize, length: u32| ((at as f32 * 6.28 / length as f32).sin() + 1.0) * 1000.0;
+    let wave = |at: usize, length: u32| ((at as f32 * TAU / length as f32).sin() + 1.0) * 1000.0;
     let height = |cell: usize| wave(cell % SIDE, seed % 97 + 50) + wave(cell / SIDE, seed % 89 + 50);
     (0..SIDE * SIDE).map(|cell| height(cell) as u16).collect()
 }

@@ -32,6 +32,8 @@ pub(crate) struct Host {
     capacity: Capacity,
     /// What the threads announce, as far as the proxies have been told.
     affinities: Vec<Affinity>,
+    /// They have announced something else since.
+    announced: bool,
     /// Jobs that came in this turn.
     arrived: Vec<Envelope>,
     events: Events,
@@ -128,6 +130,7 @@ impl Host {
             jobs,
             capacity,
             affinities: Vec::new(),
+            announced: false,
             arrived,
             events,
             giving: BTreeSet::new(),
@@ -171,6 +174,7 @@ impl Host {
         self.start_arrived(now);
         self.give_back(now);
         self.announce();
+        self.tell_affinities();
         self.links.flush(now, &mut events);
         self.handle(&mut events, now);
         self.events = events;
@@ -302,7 +306,7 @@ impl Host {
             match note {
                 Note::Outcome { id, ends, body } => self.outcome(id, ends, &body),
                 Note::Outruns(id) => self.jobs.outruns(id),
-                Note::Announced => self.announced(),
+                Note::Announced => self.announced = true,
                 Note::Found(places) => self.find(&places, now),
                 Note::Drain => self.drain(now),
                 Note::Stop => self.closed = true,
@@ -311,10 +315,12 @@ impl Host {
         true
     }
 
-    /// Tells the proxies what the threads announce, if that is not what they know.
-    fn announced(&mut self) {
-        let affinities = self.pool.affinities();
-        let before = std::mem::replace(&mut self.affinities, affinities);
+    /// Tells the proxies what the threads announce, where that has changed.
+    fn tell_affinities(&mut self) {
+        if !std::mem::take(&mut self.announced) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.affinities, self.pool.affinities());
         if self.affinities != before && (says_something(&before) || says_something(&self.affinities)) {
             self.links.send_to_all(&told(&self.affinities));
         }

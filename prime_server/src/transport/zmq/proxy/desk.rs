@@ -124,8 +124,8 @@ impl Desk {
     }
 
     /// With the user's choice among workers, if there is one.
-    pub(super) fn choosing(self, chooser: Option<Chooser>) -> Self {
-        Self { chooser, ..self }
+    pub(super) fn set_chooser(&mut self, chooser: Option<Chooser>) {
+        self.chooser = chooser;
     }
 
     /// A frame of a peer has come.

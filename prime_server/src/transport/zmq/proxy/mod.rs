@@ -102,8 +102,8 @@ impl Proxy {
         let (socket, doorkeeper) = open().map_err(|error| refuse(endpoint::remedy(error)))?;
         let bound = socket.get_last_endpoint().ok().and_then(Result::ok);
         let endpoint = bound.unwrap_or(address);
-        let desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms, gauges);
-        let desk = desk.choosing(identity.chooser);
+        let mut desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms, gauges);
+        desk.set_chooser(identity.chooser);
         Ok(Self {
             socket,
             closings: Closings::default(),

@@ -11,7 +11,7 @@ fn choosing() -> Scene {
         assert_ne!(head.path(), "/panic");
         idle.iter().position(|worker| worker == head.path().trim_start_matches('/'))
     };
-    scene.node.desk.chooser = Some(Chooser::new(choose));
+    scene.node.desk.set_chooser(Some(Chooser::new(choose)));
     scene.front_end(A);
     scene
 }
