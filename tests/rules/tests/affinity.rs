@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use prime_server::builder::Last;
 use prime_server::prelude::*;
 use prime_server::{Affinity, Head, Running};
-use support::{Client, Gate, Text, eventually, first, get, start};
+use support::{Client, Gate, Text, eventually, first, get, second, start};
 
 const REQUESTS: usize = 10_000;
 
@@ -300,6 +300,49 @@ fn a_choice_among_jobs_that_come_at_once_gives_each_the_worker_that_it_is_for() 
         wait_for_idle(&running, 1, 2);
         assert_eq!(call(&running, "/"), "1a2b", "the first has the one that is chosen, the second what is left");
     }
+}
+
+#[test]
+fn a_choice_that_takes_long_keeps_no_other_job_from_a_worker_that_becomes_free() {
+    let (held, slow, ran) = (Gate::new(), Gate::new(), Gate::new());
+    let stage = {
+        let (held, ran) = (held.clone(), ran.clone());
+        move |Text(text): Text, _: &Context| {
+            if text == "held" {
+                held.pass()
+            } else {
+                ran.arrive()
+            }
+            Text(text)
+        }
+    };
+    let parts = |request: Request, _: &Context| match request.head().path() {
+        "/held" => Split::new([Text("held".to_owned())]),
+        _ => Split::new(["1", "2"].map(|part| Text(part.to_owned()))),
+    };
+    let once = AtomicUsize::new(0);
+    let choosing = slow.clone();
+    let choose = move |head: &Head, _: &[Affinity]| {
+        if head.path() == "/parts" && once.fetch_add(1, Ordering::Relaxed) == 0 {
+            choosing.pass();
+        }
+        None
+    };
+    let pipeline = Pipeline::new("p").stage_from(first(parts)).workers(2).split_from(second(stage)).workers(3);
+    let pipeline = pipeline.choose(choose).join_from(|| Joining).build().unwrap();
+    let (running, address) = start(&pipeline);
+    wait_for_idle(&running, 1, 3);
+    let mut clients = [Client::connect(address), Client::connect(address)];
+    clients[0].send_get("/held");
+    held.wait_for(1);
+    clients[1].send_get("/parts");
+    slow.wait_for(1);
+    assert_eq!((running.stages()[1].waiting, ran.arrived()), (2, 0));
+    held.open();
+    ran.wait_for(1);
+    slow.open();
+    assert_eq!(clients[0].read().text(), "held");
+    assert_eq!(clients[1].read().text(), "12");
 }
 
 /// Joins what the parts have come to.

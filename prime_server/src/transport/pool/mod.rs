@@ -250,7 +250,6 @@ impl Pool {
     pub(crate) fn quit(&self, worker: WorkerId) {
         let mut station = self.lock();
         let seat = station.seats.remove(worker.0);
-        station.announce(worker, Affinity::NONE);
         let in_vain = seat.tid().is_none();
         station.hired -= usize::from(in_vain);
         station.hired_in_vain |= in_vain;

@@ -122,6 +122,9 @@ impl Drop for Source {
         station.announce(self.worker, Affinity::NONE);
         // If it had been summoned, another one is to come.
         self.pool.wake(station);
+        if self.affinity != Affinity::NONE {
+            self.outlet.announced();
+        }
         if let Some(ticket) = self.split.take() {
             self.outlet.cancel_parts(&ticket);
         }

@@ -299,4 +299,7 @@ fn what_its_thread_announces_is_told_where_it_changes_and_to_a_proxy_that_comes_
     scene.link();
     scene.thread.announce("d".into());
     assert_eq!(scene.heard(), told(b"d"), "there was nothing to tell before");
+    let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(scene.post.clone(), Vec::new()));
+    scene.thread = scene.host.pool.source(WorkerId(0), outlet);
+    assert_eq!(scene.heard(), told(b""), "of a stage that is made anew nothing is known");
 }
