@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use prime_server::builder::Last;
 use prime_server::prelude::*;
@@ -83,7 +85,7 @@ fn without_a_choice_two_workers_share_evenly_under_load() {
     };
     let running = Pipeline::new("p").stage_from(stage).workers(2).build().unwrap().start_in_process().unwrap();
     let (asked, served_by_a) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 while asked.fetch_add(1, Ordering::Relaxed) < REQUESTS {
@@ -343,6 +345,57 @@ fn a_choice_that_takes_long_keeps_no_other_job_from_a_worker_that_becomes_free()
     slow.open();
     assert_eq!(clients[0].read().text(), "held");
     assert_eq!(clients[1].read().text(), "12");
+}
+
+#[test]
+fn no_job_is_lost_where_workers_are_chosen_while_others_are_demoted_lost_or_left_by_their_clients() {
+    struct Mixed(usize);
+    #[stage(name = "mixed")]
+    impl Mixed {
+        fn run(&mut self, request: Request) -> &'static str {
+            match request.head().path() {
+                "/long" => {
+                    let begun = Instant::now();
+                    while begun.elapsed() < Duration::from_millis(3) {}
+                }
+                "/lost" => panic!("lost"),
+                _ => {}
+            }
+            self.0 += 1;
+            "done"
+        }
+        fn affinity(&self) -> String {
+            (self.0 % 3).to_string()
+        }
+    }
+    let choose = |head: &Head, idle: &[Affinity]| match head.path() {
+        "/none" => None,
+        _ => idle.iter().position(|worker| worker == "1"),
+    };
+    let pipeline = Pipeline::new("p").stage_from(|| Mixed(0)).workers(2).max_instances(6).choose(choose);
+    let (running, address) = start(&pipeline.build().unwrap());
+    thread::scope(|scope| {
+        for client in 0..6 {
+            scope.spawn(move || {
+                let mut connection = Client::connect(address);
+                for request in 0..300 {
+                    match (request + 17 * client) % 60 {
+                        0 => assert_eq!(connection.get("/long").status, 200),
+                        1 => assert_eq!(connection.get("/lost").status, 500),
+                        2 => {
+                            connection.send_get("/long");
+                            connection = Client::connect(address);
+                        }
+                        at => assert_eq!(connection.get(["/short", "/none"][at % 2]).status, 200),
+                    }
+                }
+            });
+        }
+    });
+    eventually("nothing is left", || {
+        let stage = &running.stages()[0];
+        (stage.waiting, stage.running, stage.idle) == (0, 0, 2)
+    });
 }
 
 /// Joins what the parts have come to.
