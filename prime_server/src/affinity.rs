@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::Head;
 use crate::panics::{caught, log};
 
-/// What a worker says of itself, for [`Pipeline::choose`](crate::Pipeline::choose) to choose by: the region whose data it has at hand, a hash
-/// of what its cache holds. Bytes that mean what you want them to mean, [`MOST`](Self::MOST) at the most. A stage says it by
+/// What a worker says of itself, for [`Pipeline::choose`](crate::Pipeline::choose) to choose by: the region whose data it has at hand, a
+/// hash of what its cache holds. Bytes that mean what you want them to mean, [`MOST`](Self::MOST) at the most. A stage says it by
 /// [`Run::affinity`](crate::Run::affinity).
 ///
 /// ```

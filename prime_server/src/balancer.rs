@@ -160,8 +160,8 @@ impl<J: Job> Balancer<J> {
         None
     }
 
-    /// Takes the next job out for which there are idle workers to choose from, which are [`candidates`](Self::candidates). To be followed by
-    /// [`close_choice`](Self::close_choice), and asked until `None` where else [`summon`](Self::summon) would be.
+    /// Takes the next job out for which there are idle workers to choose from, which are [`candidates`](Self::candidates). To be followed
+    /// by [`close_choice`](Self::close_choice), and asked until `None` where else [`summon`](Self::summon) would be.
     pub(crate) fn open_choice(&mut self) -> Option<(JobKey, &J)> {
         if self.still || self.idle() <= self.kept.open() {
             return None;
@@ -192,8 +192,8 @@ impl<J: Job> Balancer<J> {
         Choice::Wake(worker)
     }
 
-    /// The job that is kept for a worker that asks. One that finds the queue empty may have that of another which has not come yet, if it was not
-    /// chosen for that.
+    /// The job that is kept for a worker that asks. One that finds the queue empty may have that of another which has not come yet, if it
+    /// was not chosen for that.
     fn kept_for(&mut self, worker: WorkerId, may_work: bool) -> Option<KeptJob<J>> {
         if self.kept.len() == 0 {
             return None;

@@ -46,9 +46,9 @@ pub trait Run: Sized + 'static {
     /// Called after each job, once its outcome is on its way: the place to clear scratch memory.
     fn reset(&mut self) {}
 
-    /// What the worker is good at, for [`Pipeline::choose`](crate::Pipeline::choose): asked on the worker's thread once the stage is constructed
-    /// and after each job, after [`reset`](Self::reset), and only where there is such a choice. So it should be quick; one that panics
-    /// is logged, and says nothing.
+    /// What the worker is good at, for [`Pipeline::choose`](crate::Pipeline::choose): asked on the worker's thread once the stage is
+    /// constructed and after each job, after [`reset`](Self::reset), and only where there is such a choice. So it should be quick; one that
+    /// panics is logged, and says nothing.
     ///
     /// ```
     /// use prime_server::Affinity;

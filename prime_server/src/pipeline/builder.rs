@@ -342,12 +342,13 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
         self
     }
 
-    /// Chooses among the idle workers of the last stage, by what each [announces](crate::Run::affinity): which of them is to have the job of a
-    /// request with this head, as a place in the slice; `None` where that is all the same, and so is a place that is not in the
-    /// slice, or a panic. Default: the one that worked last.
+    /// Chooses among the idle workers of the last stage, by what each [announces](crate::Run::affinity): which of them is to have the job
+    /// of a request with this head, as a place in the slice; `None` where that is all the same, and so is a place that is not in the slice,
+    /// or a panic. Default: the one that worked last.
     ///
-    /// It is asked where a job is to be given to a worker and several are idle, and may only prefer. Where one is idle that has the job, and where
-    /// none is, the first that will be free. It runs on whichever thread gives the job out, the front end's among them, so it should be quick.
+    /// It is asked where a job is to be given to a worker and several are idle, and may only prefer. Where one is idle that has the job,
+    /// and where none is, the first that will be free. It runs on whichever thread gives the job out, the front end's among them, so it
+    /// should be quick.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicUsize, Ordering};

@@ -95,7 +95,8 @@ fn in_a_worker_process_the_thread_is_chosen_by_what_it_announces() {
     let _other = another(&pipeline, &parts, "regional", 2);
     let mut client = Client::connect(parts.address);
     wait_until_known(&mut client, &["a", "c", "b", "d"]);
-    // A thread answers before it is idle again, so a few may be wrong. Without the choice all would be: the one that worked last has the next.
+    // A thread answers before it is idle again, so a few may be wrong. Without the choice all would be: the one that worked last has the
+    // next.
     let mut right = |request: usize| {
         let region = ["a", "c", "b", "d"][request % 4];
         client.get(&format!("/{region}")).text() == region

@@ -1,7 +1,7 @@
 //! Which of several crews with a free thread has a job, where the user chooses.
 //!
-//! A crew announces what each of its threads does, and not which of them are free. What a job was given to it for counts as busy until the job
-//! is done; jobs that were given for nothing in particular may be with any.
+//! A crew announces what each of its threads does, and not which of them are free. What a job was given to it for counts as busy until the
+//! job is done; jobs that were given for nothing in particular may be with any.
 
 use super::Crews;
 use crate::affinity::Affinity;
