@@ -5,13 +5,18 @@
 //!
 //! Binding is late: a job stays in the queue until a worker has come for it ([`Balancer::take`]). A parked worker that is woken
 //! by [`summon`](Balancer::summon) may find that another, which became free while it woke up, was faster.
+//!
+//! Where the user chooses among idle workers it is not: a job that waits while several are idle is taken out for one of them
+//! ([`open_choice`](Balancer::open_choice), [`close_choice`](Balancer::close_choice)), and kept until that has come.
 
 use std::time::{Duration, Instant};
 
 pub(crate) use self::classes::Order;
+use self::kept::{Kept, KeptJob, Whose};
 use self::quantum::Quantum;
+pub(crate) use self::queue::JobKey;
+use self::queue::Queue;
 pub(crate) use self::queue::{Job, Options, Refused};
-use self::queue::{JobKey, Queue};
 use self::roster::{Roster, Run};
 use crate::ids::RequestId;
 
@@ -20,6 +25,7 @@ mod classes;
 mod costs;
 pub(crate) mod crews;
 mod delay;
+mod kept;
 mod lanes;
 mod quantum;
 pub(crate) mod queue;
@@ -50,11 +56,24 @@ pub(crate) enum Expired<J> {
     Running(RequestId),
 }
 
+/// What comes of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// This worker is to be woken.
+    Wake(WorkerId),
+    /// The one that was chosen is not idle any more, and others are.
+    Again,
+    /// The job waits until a worker is free, or is gone.
+    Over,
+}
+
 /// See the [module's docs](self).
 #[derive(Debug)]
 pub(crate) struct Balancer<J> {
     /// Of a job that was taken it is noted which one its worker took before it, where it has several.
     queue: Queue<J, (), Option<usize>>,
+    /// Of the jobs that the queue counts as taken, those that no worker has yet.
+    kept: Kept<J>,
     roster: Roster,
     quantum: Quantum,
     turns: Turns,
@@ -63,6 +82,8 @@ pub(crate) struct Balancer<J> {
     /// No job is given out.
     still: bool,
     fed_from_afar: bool,
+    /// The user chooses among idle workers.
+    chooses: bool,
 }
 
 impl<J: Job> Balancer<J> {
@@ -77,12 +98,14 @@ impl<J: Job> Balancer<J> {
         let (queue, roster) = (Queue::new(options), Roster::new(slots, most));
         Self {
             queue,
+            kept: Kept::new(),
             roster,
             quantum: Quantum::new(),
             turns: Turns::default(),
             hopeless: Vec::new(),
             still: false,
             fed_from_afar: false,
+            chooses: false,
         }
     }
 
@@ -91,14 +114,25 @@ impl<J: Job> Balancer<J> {
         Self { fed_from_afar, ..self }
     }
 
+    /// Whether the user chooses among idle workers: then it is not [`summon`](Self::summon) that is to be asked, but
+    /// [`open_choice`](Self::open_choice), and that whenever a worker has gone idle too.
+    pub(crate) fn set_chooses(&mut self, chooses: bool) {
+        self.chooses = chooses;
+    }
+
     /// How many jobs wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.queue.waiting()
+        self.queue.waiting() + self.kept.len()
     }
 
     /// How many jobs run, demoted ones among them.
     pub(crate) fn running(&self) -> usize {
-        self.queue.taken()
+        self.queue.taken() - self.kept.len()
+    }
+
+    /// How many workers with a slot have nothing to do.
+    pub(crate) fn idle(&self) -> usize {
+        self.roster.idle().len()
     }
 
     /// How many workers run at a time.
@@ -110,11 +144,6 @@ impl<J: Job> Balancer<J> {
     /// [`summon`](Self::summon).
     pub(crate) fn set_slots(&mut self, slots: usize) {
         self.roster.set_slots(slots);
-    }
-
-    /// How many slots nobody has.
-    pub(crate) fn lacking(&self) -> usize {
-        self.roster.lacking()
     }
 
     /// For how long jobs have had slots so far, those that run still among them.
@@ -140,37 +169,118 @@ impl<J: Job> Balancer<J> {
 
     /// Whether jobs wait for which there is no worker at hand.
     pub(crate) fn is_behind(&self) -> bool {
-        self.waiting() > self.roster.at_hand()
+        self.queue.waiting() > self.at_hand()
     }
 
     /// Queues a job and gives its place, for [`cancel`](Self::cancel), or hands it back if the queue is full or the job cannot be done in time.
     /// Jobs that an idle or summoned worker will take at once do not count as waiting. Afterwards, [`summon`](Self::summon).
     pub(crate) fn offer(&mut self, job: J, now: Instant) -> Result<u32, Refused<J>> {
-        let JobKey { slot, .. } = self.queue.offer(job, (), self.roster.at_hand(), now)?;
+        let JobKey { slot, .. } = self.queue.offer(job, (), self.at_hand(), now)?;
         Ok(slot)
     }
 
     /// The worker to wake, where more jobs wait than those take that are on their way: one that gathers a batch, or an idle one. To be
     /// asked after an offer, after a worker was lost, after one went idle, and after the pool [stood still](Self::stand_still).
     pub(crate) fn summon(&mut self) -> Option<WorkerId> {
-        if self.still { None } else { self.roster.summon(self.waiting()) }
+        if self.still { None } else { self.roster.summon(self.queue.waiting()) }
     }
 
     /// A worker asks for work. `None` makes it idle: it parks until an offer summons it. One that finds all slots taken is a spare, and
     /// parks until it gets one. Afterwards, [`hopeless`](Self::hopeless).
     pub(crate) fn take(&mut self, worker: WorkerId, now: Instant) -> Option<J> {
         let may_work = self.roster.ask(worker) && !self.still;
+        if let Some(kept) = self.kept_for(worker, may_work) {
+            self.roster.begin(worker, Run { entry: kept.entry(), since: now });
+            return Some(kept.job);
+        }
         if may_work {
             while let Some(job) = self.queue.take_out_hopeless(now) {
                 self.hopeless.push(job);
             }
         }
-        if let Some(entry) = self.queue.first(now).filter(|_| may_work) {
+        if let Some(entry) = self.queue.first(now).filter(|_| may_work && !self.must_choose()) {
             self.roster.begin(worker, Run { entry, since: now });
             return Some(self.queue.take(entry, None, now));
         }
         self.roster.park(worker);
         None
+    }
+
+    /// Takes the next job out for which there are idle workers to choose from, which are [`candidates`](Self::candidates). To be followed
+    /// by [`close_choice`](Self::close_choice), and asked until `None` where else [`summon`](Self::summon) would be.
+    pub(crate) fn open_choice(&mut self, now: Instant) -> Option<(JobKey, &J)> {
+        if self.still || self.idle() <= self.kept.open() {
+            return None;
+        }
+        let entry = self.queue.first(now)?;
+        let (key, job) = (self.queue.key(entry), self.queue.take(entry, None, now));
+        Some((key, self.kept.open_one(key, job)))
+    }
+
+    /// The idle workers.
+    pub(crate) fn candidates(&self) -> &[WorkerId] {
+        self.roster.idle()
+    }
+
+    /// A worker was chosen for a job, or any will do.
+    pub(crate) fn close_choice(&mut self, key: JobKey, chosen: Option<WorkerId>) -> Choice {
+        let Some(kept) = self.kept.get_mut(key) else { return Choice::Over };
+        let last = self.roster.idle().last().copied().filter(|_| !self.still);
+        let Some(worker) = last.and(chosen).or(last) else {
+            let KeptJob { job, .. } = self.kept.take(key).expect("it was there just now");
+            self.queue.put_back(key.slot as usize, job, ());
+            return Choice::Over;
+        };
+        if !self.roster.choose(worker) {
+            return Choice::Again;
+        }
+        kept.whose = if chosen.is_some() { Whose::Only(worker) } else { Whose::Rather(worker) };
+        Choice::Wake(worker)
+    }
+
+    /// The job that is kept for a worker that asks. One that finds the queue empty may have that of another which has not come yet, if it
+    /// was not chosen for that.
+    fn kept_for(&mut self, worker: WorkerId, may_work: bool) -> Option<KeptJob<J>> {
+        if self.kept.len() == 0 {
+            return None;
+        }
+        if let Some(kept) = self.kept.take_of(worker) {
+            if may_work {
+                return Some(kept);
+            }
+            self.queue.put_back(kept.entry(), kept.job, ());
+            return None;
+        }
+        if !may_work || self.queue.waiting() > 0 {
+            return None;
+        }
+        let kept = self.kept.take_any()?;
+        self.release(&kept);
+        Some(kept)
+    }
+
+    /// Whether a worker that asks for a job is not the only one that could have it.
+    fn must_choose(&self) -> bool {
+        self.chooses && self.idle() > 0
+    }
+
+    /// How many workers take a job at once.
+    fn at_hand(&self) -> usize {
+        self.roster.at_hand() - self.kept.open().min(self.idle())
+    }
+
+    /// Ends a job that was kept for a worker.
+    fn unkept(&mut self, kept: KeptJob<J>) -> J {
+        self.release(&kept);
+        self.queue.finish(kept.entry());
+        kept.job
+    }
+
+    /// A worker was woken for a job that it does not get.
+    fn release(&mut self, kept: &KeptJob<J>) {
+        if let Some(worker) = kept.worker() {
+            self.roster.release(worker);
+        }
     }
 
     /// A worker's jobs are over: answered, or accepted by the next stage. They ran for so long, all together.
@@ -189,6 +299,9 @@ impl<J: Job> Balancer<J> {
     /// A worker is gone, with the jobs that it ran, if it ran any: a thread takes its jobs' messages with it, so that even of an
     /// idempotent stage there is nothing left to try again.
     pub(crate) fn lost(&mut self, worker: WorkerId) -> Vec<RequestId> {
+        if let Some(kept) = self.kept.take_of(worker) {
+            self.queue.put_back(kept.entry(), kept.job, ());
+        }
         let Some(run) = self.roster.lose(worker) else { return Vec::new() };
         let ids = self.ids(run);
         self.finish(run);
@@ -272,7 +385,10 @@ impl<J: Job> Balancer<J> {
 
     /// Takes a waiting job out. `None` where it no longer waits.
     pub(crate) fn cancel(&mut self, entry: u32, id: RequestId) -> Option<J> {
-        self.queue.cancel(entry as usize, id)
+        match self.kept.take_request(Some(entry as usize), id) {
+            Some(kept) => Some(self.unkept(kept)),
+            None => self.queue.cancel(entry as usize, id),
+        }
     }
 
     /// As [`cancel`](Self::cancel), of a job that somebody waits for still.
@@ -282,7 +398,10 @@ impl<J: Job> Balancer<J> {
 
     /// Takes all waiting jobs of a request out, where it is split and they may be many.
     pub(crate) fn cancel_all(&mut self, id: RequestId) -> Vec<J> {
-        self.queue.cancel_all(id)
+        let kept: Vec<_> = std::iter::from_fn(|| self.kept.take_request(None, id)).collect();
+        let mut waiting = self.queue.cancel_all(id);
+        waiting.extend(kept.into_iter().map(|kept| self.unkept(kept)));
+        waiting
     }
 
     /// When [`tick`](Self::tick) has something to do next.
@@ -307,7 +426,11 @@ impl<J: Job> Balancer<J> {
         }
         let entry = self.queue.pop_expired(now)?;
         let id = self.queue.id(entry);
-        let waiting = self.queue.take_out(entry);
+        let kept = self.kept.take_entry(entry);
+        let waiting = match kept {
+            Some(kept) => Some(self.unkept(kept)),
+            None => self.queue.take_out(entry),
+        };
         if waiting.is_none() {
             self.queue.abandon(entry);
         }
@@ -316,7 +439,10 @@ impl<J: Job> Balancer<J> {
 
     /// Gives up all waiting jobs, first come first.
     pub(crate) fn clear(&mut self) -> Vec<J> {
-        self.queue.clear()
+        let kept: Vec<_> = std::iter::from_fn(|| self.kept.take_first()).collect();
+        let mut cleared: Vec<J> = kept.into_iter().map(|kept| self.unkept(kept)).collect();
+        cleared.extend(self.queue.clear());
+        cleared
     }
 }
 

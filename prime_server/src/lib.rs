@@ -62,6 +62,7 @@
 //! | let the URL choose the stage | [`Pipeline::route_to`] |
 //! | work on the parts of a request at once | [`Split`], [`Join`] |
 //! | do several jobs in one call | [`Batch`], [`BatchStage`]; `docs/batching.md` says when that pays |
+//! | give a job to the worker that has its data at hand | [`Run::affinity`], [`Pipeline::choose`](Pipeline#method.choose); `docs/affinity.md` |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
 //! | run it as processes, on one machine or many | [`Role`], [`Built::run`], [`Built::main`], [`Discover`], [`Security`]; `docs/processes.md` |
 //! | see the graph | [`Built::describe`], [`Built::to_dot`]; `docs/graphs.md` says which shape suits which work |
@@ -111,10 +112,12 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod affinity;
 mod answers;
 mod balancer;
 mod batch;
 mod cancellation;
+mod chooser;
 mod cli;
 mod compression;
 mod context;
@@ -167,6 +170,10 @@ struct Batching;
 #[doc = include_str!("../../docs/scheduling.md")]
 struct Scheduling;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/affinity.md")]
+struct ChosenWorkers;
+
 /// What the protocols of our own atomics use; their loom tests put loom's in its place.
 mod sync {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
@@ -175,6 +182,7 @@ mod sync {
 
 pub use prime_server_macros::{Message, Routes, Schema, Stage, stage};
 
+pub use affinity::Affinity;
 pub use batch::{Batch, BatchJob, BatchStage, Replies, Reply};
 pub use context::{BodyStream, Cancelled, Context, IntoHead, Reason, Streamed};
 pub use discovery::{Discover, DiscoverError};

@@ -7,7 +7,7 @@ use crate::answers;
 use crate::batch::{Batch, BatchJob, Replies};
 use crate::context::Context;
 use crate::payload::Payload;
-use crate::{Run, RunBatch, StartError, Step};
+use crate::{Affinity, Run, RunBatch, StartError, Step};
 
 /// A job while it runs.
 pub(crate) struct Job {
@@ -38,6 +38,7 @@ impl Job {
 pub(crate) trait Runner {
     fn run(&mut self, jobs: &mut [Job]);
     fn reset(&mut self);
+    fn affinity(&self) -> Affinity;
 }
 
 /// Makes a runner, on the thread that will run it.
@@ -61,6 +62,10 @@ impl<S: Run> Runner for Single<S> {
 
     fn reset(&mut self) {
         self.stage.reset();
+    }
+
+    fn affinity(&self) -> Affinity {
+        self.stage.affinity()
     }
 }
 
@@ -97,6 +102,10 @@ impl<S: Run> Runner for Several<S> {
 
     fn reset(&mut self) {
         self.stage.reset();
+    }
+
+    fn affinity(&self) -> Affinity {
+        self.stage.affinity()
     }
 }
 

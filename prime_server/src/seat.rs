@@ -72,9 +72,10 @@ impl Seat {
         }
     }
 
-    /// The calling thread is this worker's. Returns whether that was not known.
-    pub(crate) fn take(&self) -> bool {
-        self.thread.set((thread::current(), Tid::current())).is_ok()
+    /// The calling thread is this worker's.
+    pub(crate) fn take(&self) {
+        // A worker that was rebuilt has said it before.
+        let _ = self.thread.set((thread::current(), Tid::current()));
     }
 
     /// Wakes the worker where it is parked.

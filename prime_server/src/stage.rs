@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::{Batch, BoxError, Context, Message, StartError};
+use crate::{Affinity, Batch, BoxError, Context, Message, StartError};
 
 /// What a stage does with a job. `#[stage]` writes this; by hand it is four lines.
 ///
@@ -48,6 +48,32 @@ pub trait Run: Sized + 'static {
 
     /// Called after each job, once its outcome is on its way: the place to clear scratch memory.
     fn reset(&mut self) {}
+
+    /// What the worker is good at, for [`Pipeline::choose`](crate::Pipeline::choose): asked on the worker's thread once the stage is
+    /// constructed and after each job, after [`reset`](Self::reset), and only where there is such a choice. So it should be quick; one that
+    /// panics is logged, and says nothing.
+    ///
+    /// ```
+    /// use prime_server::Affinity;
+    /// use prime_server::prelude::*;
+    ///
+    /// #[derive(Stage)]
+    /// struct Lookup { region: String }
+    ///
+    /// impl Run for Lookup {
+    ///     type In = Request;
+    ///     type Out = String;
+    ///     fn run(&mut self, request: Request, _: &Context) -> String {
+    ///         format!("{} in {}", request.head().path(), self.region)
+    ///     }
+    ///     fn affinity(&self) -> Affinity {
+    ///         self.region.as_str().into()
+    ///     }
+    /// }
+    /// ```
+    fn affinity(&self) -> Affinity {
+        Affinity::NONE
+    }
 
     /// What it does with several jobs at once, which a [`BatchStage`](crate::BatchStage) says.
     const RUN_BATCH: Option<RunBatch<Self>> = None;

@@ -18,7 +18,7 @@ use crate::panics::{caught, log};
 use crate::runner::{Job, Runner, RunnerFactory};
 use crate::seat::{Asked, Seat};
 use crate::transport::{Envelope, Next, Outlet, Pool, SeatSink, Source, StreamSink};
-use crate::{StartError, Step};
+use crate::{Affinity, StartError, Step};
 
 /// The first pause between two attempts to construct a stage again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +41,8 @@ pub(crate) struct Duties {
     pub(crate) sink: Arc<StreamSink>,
     /// The least bytes of an answer that is compressed, if any is.
     pub(crate) compress: Option<usize>,
+    /// Somebody chooses by what its workers announce.
+    pub(crate) announces: bool,
 }
 
 /// One worker.
@@ -139,6 +141,9 @@ impl Worker {
             Some(Arc::new(SeatSink::new(Arc::clone(&self.seat), Arc::clone(&self.duties.sink))));
         let mut jobs = Vec::new();
         loop {
+            if self.duties.announces {
+                source.announce(self.affinity(runner.as_ref()));
+            }
             let then = match source.next() {
                 Next::Job(job) => self.jobs(runner.as_mut(), job, source, &mut jobs, &mut sink),
                 Next::Drained => Then::End,
@@ -151,6 +156,15 @@ impl Worker {
                 return Then::Rebuild;
             }
         }
+    }
+
+    fn affinity(&self, runner: &dyn Runner) -> Affinity {
+        caught(|| runner.affinity()).unwrap_or_else(|panic| {
+            log(|| {
+                tracing::error!(stage = self.duties.stage, panic, "a stage panicked that was asked for its affinity")
+            });
+            Affinity::NONE
+        })
     }
 
     /// Runs a job, and those that come with it.

@@ -64,6 +64,8 @@ use crate::errors::Errors;
 ///   type that is `Default` needs none, and must have none. A `new` that takes arguments is not called: such a stage
 ///   is added with `.stage_from(move || Sieve::new(limit))`.
 /// * `fn reset(&mut self)`, if there is one, is called after each job.
+/// * `fn affinity(&self) -> String`, or of another type that an `Affinity` is made of, if there is one, says what the worker is good at,
+///   for `Pipeline::choose`.
 ///
 /// ```
 /// use prime_server::prelude::*;

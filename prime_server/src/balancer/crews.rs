@@ -8,10 +8,15 @@
 //! by whatever ends it: [`done`](Crews::done), [`lost`](Crews::lost), [`cancel`](Crews::cancel), [`tick`](Crews::tick) or
 //! [`clear`](Crews::clear). Nobody waits for what a crew says of it later.
 
+mod choice;
+
 use std::cmp::{Ordering, Reverse};
 use std::time::{Duration, Instant};
 
+use self::choice::Announced;
+pub(crate) use self::choice::Choose;
 use super::queue::{Job, JobKey, Options, Queue, Refused};
+use crate::affinity::Affinity;
 
 /// Names a crew, and never another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,6 +94,7 @@ struct Crew {
     last_done: u64,
     /// The slots in the queue of the jobs that it holds, in the order in which it got them.
     held: Vec<usize>,
+    announced: Announced,
 }
 
 impl Crew {
@@ -171,7 +177,8 @@ impl<J: Job> Crews<J> {
     pub(crate) fn enlist(&mut self) -> CrewId {
         self.enlisted += 1;
         let id = CrewId(self.enlisted);
-        self.crews.push(Crew { id, slots: 0, ahead: 0, withdrawn: false, last_done: 0, held: Vec::new() });
+        let (held, announced) = (Vec::new(), Announced::default());
+        self.crews.push(Crew { id, slots: 0, ahead: 0, withdrawn: false, last_done: 0, held, announced });
         id
     }
 
@@ -180,6 +187,13 @@ impl<J: Job> Crews<J> {
     pub(crate) fn announce(&mut self, crew: CrewId, slots: u32, ahead: u32) {
         if let Some(at) = self.find(crew) {
             self.change(at, |crew| (crew.slots, crew.ahead) = (slots, ahead));
+        }
+    }
+
+    /// A crew says what each of its threads announces.
+    pub(crate) fn announce_affinities(&mut self, crew: CrewId, affinities: Vec<Affinity>) {
+        if let Some(at) = self.find(crew) {
+            self.crews[at].announced.set(affinities);
         }
     }
 
@@ -224,20 +238,26 @@ impl<J: Job> Crews<J> {
         self.queue.offer(job, Queued { returned_by: None }, self.room, now)
     }
 
-    /// The next job to give to a crew. To be asked until `None` after an offer and after anything that a crew has said, and
-    /// after one was lost. Afterwards, [`hopeless`](Self::hopeless).
+    /// The next job to give to a crew; the user may choose among those that have a free thread. To be asked until `None` after an offer and
+    /// after anything that a crew has said, and after one was lost. Afterwards, [`hopeless`](Self::hopeless).
     ///
     /// No job overtakes another one whose turn is before it. So while a job that was [`returned`](Self::returned) is the next and waits for a
     /// free thread, none is given ahead, as that has just been in vain.
-    pub(crate) fn assign(&mut self, now: Instant) -> Option<(CrewId, JobKey, &J)> {
+    pub(crate) fn assign(&mut self, choose: Option<&mut Choose<'_, J>>, now: Instant) -> Option<(CrewId, JobKey, &J)> {
         while self.room > 0
             && let Some(job) = self.queue.take_out_hopeless(now)
         {
             self.hopeless.push(job);
         }
         let (slot, &Queued { returned_by }) = self.queue.waiting_note(self.queue.first(now)?)?;
+        let mut chosen = None;
         let at = if self.free > 0 {
-            self.freest(returned_by)?
+            let job = self.queue.waiting_at(slot)?;
+            chosen = choose.and_then(|choose| self.chosen(job, choose));
+            match &chosen {
+                Some((at, _)) => *at,
+                None => self.freest(returned_by)?,
+            }
         } else if self.room > 0 && returned_by.is_none() {
             self.least_ahead()?
         } else {
@@ -245,6 +265,9 @@ impl<J: Job> Crews<J> {
         };
         let crew = self.crews[at].id;
         self.change(at, |crew| crew.held.push(slot));
+        if let Some((at, affinity)) = chosen {
+            self.crews[at].announced.give(slot, affinity);
+        }
         let job = self.queue.take(slot, Held { crew, job: None }, now);
         let key = self.queue.key(slot);
         Some((crew, key, self.held_mut(slot).job.insert(job)))
@@ -350,7 +373,10 @@ impl<J: Job> Crews<J> {
         let slot = self.queue.find(key)?;
         self.queue.taken_at(slot).filter(|held| held.crew == crew)?;
         let at = self.find(crew).expect("a crew that holds a job is there");
-        self.change(at, |crew| crew.held.retain(|held| *held != slot));
+        self.change(at, |crew| {
+            crew.held.retain(|held| *held != slot);
+            crew.announced.release(slot);
+        });
         Some((at, slot))
     }
 

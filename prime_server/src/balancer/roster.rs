@@ -36,6 +36,8 @@ enum Worker {
     Idle,
     /// Woken, on its way.
     Summoned,
+    /// Woken, on its way to a job that is kept for it.
+    Chosen,
     /// Between two jobs, or not yet parked.
     Free,
     /// It has jobs, and has not begun them, as it would take so many more.
@@ -91,11 +93,6 @@ impl Roster {
         }
     }
 
-    /// How many slots nobody has.
-    pub(super) fn lacking(&self) -> usize {
-        self.slots.saturating_sub(self.held)
-    }
-
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.held
@@ -130,7 +127,7 @@ impl Roster {
         }
         match self.workers[worker.0] {
             Worker::Absent => self.admit(worker),
-            Worker::Idle | Worker::Summoned => self.unpark(worker),
+            Worker::Idle | Worker::Summoned | Worker::Chosen => self.unpark(worker),
             Worker::Spare | Worker::Free | Worker::Gathering(..) | Worker::Busy(_) | Worker::Demoted(_) => {}
         }
         if self.held > self.slots && self.workers[worker.0] == Worker::Free {
@@ -211,6 +208,28 @@ impl Roster {
         }
     }
 
+    /// Those with a slot that are parked, the last to park last.
+    pub(super) fn idle(&self) -> &[WorkerId] {
+        &self.idle
+    }
+
+    /// An idle worker is to be woken for a job that is kept for it. Returns whether it is idle.
+    pub(super) fn choose(&mut self, worker: WorkerId) -> bool {
+        let is_idle = self.workers[worker.0] == Worker::Idle;
+        if is_idle {
+            self.idle.retain(|idle| *idle != worker);
+            self.workers[worker.0] = Worker::Chosen;
+        }
+        is_idle
+    }
+
+    /// The job is gone that was kept for a worker: it comes for whatever there is.
+    pub(super) fn release(&mut self, worker: WorkerId) {
+        debug_assert_eq!(self.workers[worker.0], Worker::Chosen);
+        self.workers[worker.0] = Worker::Summoned;
+        self.summoned += 1;
+    }
+
     /// A worker's jobs are over.
     pub(super) fn finish(&mut self, worker: WorkerId) -> Option<Run> {
         match self.workers.get(worker.0).copied()? {
@@ -235,7 +254,7 @@ impl Roster {
     pub(super) fn lose(&mut self, worker: WorkerId) -> Option<Run> {
         let run = self.finish(worker);
         let state = self.workers.get(worker.0).copied()?;
-        if matches!(state, Worker::Idle | Worker::Summoned) {
+        if matches!(state, Worker::Idle | Worker::Summoned | Worker::Chosen) {
             self.unpark(worker);
         }
         match std::mem::replace(&mut self.workers[worker.0], Worker::Absent) {
@@ -309,11 +328,12 @@ impl Roster {
         }
     }
 
-    /// Forgets that a worker was idle or summoned.
+    /// Forgets that a worker was idle, summoned or chosen.
     fn unpark(&mut self, worker: WorkerId) {
         match self.workers[worker.0] {
             Worker::Idle => self.idle.retain(|idle| *idle != worker),
-            _ => self.summoned -= 1,
+            Worker::Summoned => self.summoned -= 1,
+            _ => {}
         }
         self.workers[worker.0] = Worker::Free;
     }

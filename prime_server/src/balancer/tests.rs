@@ -1,5 +1,6 @@
 //! What the balancer promises, event by event and then for any sequence of events.
 
+mod choice;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -54,7 +54,7 @@ pub fn proxyd() -> Result<(), StartError> {
     let pipeline = given.pipeline.clone();
     let role = proxy(given)?;
     let _log = log::to_standard_error();
-    run_process(|| start_proxy(&role, pipeline.as_deref().unwrap_or("prime_proxyd")), say_where)
+    run_process(|| start_proxy(&role, pipeline.as_deref().unwrap_or("prime_proxyd"), None), say_where)
 }
 
 /// Nothing where help is asked for.

@@ -11,12 +11,13 @@ pub use self::states::{Complete, Constructed, Joined, Last, Nesting, NoStage, Pa
 use super::built::{Built, Definition};
 use super::graph::{Entry, Leads};
 use super::options::{MAX_HOPS, MAX_PARTS, PipelineOptions};
+use crate::chooser::Chooser;
 use crate::frontend::{Cors, Settings};
 use crate::http1::Limits;
 use crate::route::Manner;
 use crate::{
-    Construct, Feeds, Head, Kind, Outcome, Priority, Request, RouteTo, Run, Splits, Stage, StartError, Step, Tenant,
-    Workers, outcome,
+    Affinity, Construct, Feeds, Head, Kind, Outcome, Priority, Request, RouteTo, Run, Splits, Stage, StartError, Step,
+    Tenant, Workers, outcome,
 };
 
 /// A pipeline under construction: stages in the order in which a request passes them.
@@ -421,6 +422,51 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
     /// the time that one of its jobs has left. Default: it does not wait.
     pub fn batch_wait(mut self, limit: Duration) -> Self {
         self.last.options = self.last.options.batch_wait(limit);
+        self
+    }
+
+    /// Chooses among the idle workers of the last stage, by what each [announces](crate::Run::affinity): which of them is to have the job
+    /// of a request with this head, as a place in the slice; `None` where that is all the same, and so is a place that is not in the slice,
+    /// or a panic. Default: the one that worked last.
+    ///
+    /// It is asked where a job is to be given to a worker and several are idle, and may only prefer. Where one is idle that has the job,
+    /// and where none is, the first that will be free. It runs on whichever thread gives the job out, the front end's among them, so it
+    /// should be quick.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use prime_server::prelude::*;
+    ///
+    /// const REGIONS: [&str; 2] = ["north", "south"];
+    ///
+    /// struct Tiles { region: &'static str }
+    ///
+    /// #[stage]
+    /// impl Tiles {
+    ///     fn run(&mut self, request: Request) -> String {
+    ///         format!("{} from the worker of {}\n", request.head().path(), self.region)
+    ///     }
+    ///
+    ///     fn affinity(&self) -> &str {
+    ///         self.region
+    ///     }
+    /// }
+    ///
+    /// let next = AtomicUsize::new(0);
+    /// let pipeline = Pipeline::new("tiles")
+    ///     .stage_from(move || Tiles { region: REGIONS[next.fetch_add(1, Ordering::Relaxed) % 2] })
+    ///     .workers(2)
+    ///     .choose(|head, idle| {
+    ///         let region = head.header("x-region")?;
+    ///         idle.iter().position(|worker| worker == region)
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), StartError>(())
+    /// ```
+    ///
+    /// `docs/affinity.md` says what it promises, and what it is between processes.
+    pub fn choose(mut self, choose: impl Fn(&Head, &[Affinity]) -> Option<usize> + Send + Sync + 'static) -> Self {
+        self.last.choose = Some(Chooser::new(choose));
         self
     }
 

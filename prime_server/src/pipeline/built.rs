@@ -6,6 +6,7 @@ use super::graph::Leads;
 use super::running::Running;
 use super::testing;
 use crate::answers;
+use crate::chooser::Chooser;
 use crate::frontend::{Door, Listener, Route, Settings, StreamListener, Way};
 use crate::ids::StageId;
 use crate::lifecycle::Caught;
@@ -20,6 +21,8 @@ pub(super) struct Definition {
     pub(super) takes: Takes,
     pub(super) leads: Leads,
     pub(super) factory: RunnerFactory,
+    /// The user's choice among idle workers.
+    pub(super) choose: Option<Chooser>,
     /// An instance holds nothing.
     pub(super) is_stateless: bool,
     pub(super) takes_batches: bool,

@@ -115,12 +115,15 @@ impl PipelineOptions {
 }
 
 fn check_batch(stage: &Definition) -> Result<(), &'static str> {
-    let Definition { takes_batches, options, .. } = stage;
+    let Definition { takes_batches, options, choose, .. } = stage;
     match (takes_batches, options.batch, options.batch_wait) {
         (false, None, None) => Ok(()),
         (false, ..) => {
             Err("`batch` and `batch_wait` are for stages that take several jobs at a time: have its `run` take a \
              `Batch<In, Out>`, or leave them out")
+        }
+        (true, ..) if choose.is_some() => {
+            Err("`choose` is for stages that take one job at a time: a batch gathers what comes next")
         }
         (true, None, _) => Err("it takes batches, and nothing says of how many jobs: add `.batch(32)`"),
         (true, Some(0), _) => Err("`batch` is 0, so that no job would ever run"),

@@ -88,6 +88,8 @@ pub struct StageStats {
     pub waiting: usize,
     /// Jobs that a worker runs.
     pub running: usize,
+    /// Workers that have nothing to do.
+    pub idle: usize,
     /// Jobs that have run.
     pub jobs: u64,
     /// How long they ran, all together.
@@ -164,7 +166,7 @@ impl Running {
         let stats = |(name, pool): (&&'static str, &Arc<Pool>)| {
             let (waiting, running) = pool.load();
             let (jobs, busy) = pool.metrics().runs();
-            StageStats { name, waiting, running, jobs, busy }
+            StageStats { name, waiting, running, idle: pool.idle(), jobs, busy }
         };
         std::iter::zip(&self.stages, self.transport.pools()).map(stats).collect()
     }
@@ -238,7 +240,8 @@ fn pool(built: &Built, id: StageId, metrics: &Metrics, call: &Arc<Call>) -> Pool
         order: if stage.options.strict_priority { Order::Strict } else { Order::Weighted },
     };
     let size = workers::size(stage, workers::of(stage), built.settings.max_in_flight);
-    Pool::new(id, Arc::new(workers::metrics(stage, metrics, Share::Whole)), options, size, Arc::clone(call))
+    let metrics = Arc::new(workers::metrics(stage, metrics, Share::Whole));
+    Pool::new(id, metrics, options, size, Arc::clone(call)).choosing(stage.choose.clone())
 }
 
 pub(super) fn system(doing: &'static str, source: impl Into<BoxError>) -> StartError {

@@ -139,6 +139,7 @@ fn duties(built: &Built, stage: &Definition, pool: &Arc<Pool>, outlet: &Arc<dyn 
         metrics: Arc::clone(pool.metrics()),
         sink: Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, pool.bounds().1)),
         compress: built.settings.compress,
+        announces: stage.choose.is_some(),
     }
 }
 

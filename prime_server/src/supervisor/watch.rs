@@ -179,7 +179,8 @@ impl Watch {
         if self.not_before.is_some_and(|until| until > now) {
             return;
         }
-        let wanted = (self.ahead + view.lacking).saturating_sub(view.spares + view.hired).min(view.room);
+        let needed = self.pool().slots() + view.demoted + self.ahead;
+        let wanted = needed.saturating_sub(view.workers).min(view.room);
         for _ in 0..wanted {
             if let Err(error) = hire(&self.duties) {
                 let stage = self.duties.stage;

@@ -130,6 +130,8 @@ pub(crate) trait Outlet: Send + Sync + fmt::Debug {
     fn outruns(&self, _worker: WorkerId, _ids: &[RequestId]) {}
     /// The job has run for so long, and what has come of it follows. For whoever has the queue, if that is not here.
     fn ran(&self, _id: RequestId, _time: Duration) {}
+    /// A worker announces something else than before. For whoever has the queue, too.
+    fn announced(&self) {}
 }
 
 /// Makes one payload of those of all parts.

@@ -1,4 +1,4 @@
-//! `#[stage]` on an `impl` block: its type is the stage, its `run`, `new` and `reset` are what the stage does.
+//! `#[stage]` on an `impl` block: its type is the stage, its `run`, `new`, `reset` and `affinity` are what the stage does.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
@@ -38,20 +38,21 @@ pub(super) fn expand(options: &StageOptions, block: &ItemImpl, errors: &mut Erro
 
 /// `impl Run`; one for each `run`, since `#[cfg]` may choose among several.
 fn run(options: &StageOptions, block: &ItemImpl, stage: &TokenStream, errors: &mut Errors) -> TokenStream {
-    let reset: TokenStream = methods(block, "reset").map(|method| reset(method, errors)).collect();
+    let mut others: TokenStream = methods(block, "reset").map(|method| reset(method, errors)).collect();
+    others.extend(methods(block, "affinity").map(|method| affinity(method, errors)));
     let mut runs = methods(block, "run").peekable();
     if runs.peek().is_none() {
         let sentence = "a stage has a `run`: write `fn run(&mut self, request: Request) -> String` into this block, \
              with the type that the stage takes and the one that it returns";
         errors.push(&block.self_ty, sentence);
         let unreachable = |_| unless(errors, TokenStream::new());
-        return Job::unknown().implement(&cfgs(&block.attrs), &block.generics, stage, unreachable, &reset);
+        return Job::unknown().implement(&cfgs(&block.attrs), &block.generics, stage, unreachable, &others);
     }
     let implement = |method: &ImplItemFn| {
         check_run_receiver(&method.sig, errors);
         let job = Job::check(&method.sig, options.is_batch(), errors);
         let call = |arguments| unless(errors, quote!(Self::run(self, #arguments)));
-        job.implement(&conditions(block, method), &block.generics, stage, call, &reset)
+        job.implement(&conditions(block, method), &block.generics, stage, call, &others)
     };
     runs.map(implement).collect()
 }
@@ -82,6 +83,31 @@ fn reset(method: &ImplItemFn, errors: &mut Errors) -> TokenStream {
     quote! {
         #(#cfgs)*
         fn reset(&mut self) {
+            #body
+        }
+    }
+}
+
+/// `Run::affinity`, which hands on to the method of that name.
+fn affinity(method: &ImplItemFn, errors: &mut Errors) -> TokenStream {
+    let signature = &method.sig;
+    check_plain(signature, errors);
+    let returns = match &signature.output {
+        ReturnType::Type(_, returns) if signature.inputs.len() == 1 && signature.receiver().is_some_and(is_shared) => {
+            returns.span()
+        }
+        _ => {
+            let sentence = "`affinity` says what a worker is good at: write `fn affinity(&self) -> String`, or with another type that \
+                 an `Affinity` is made of, or call this function something else";
+            errors.push(signature, sentence);
+            signature.ident.span()
+        }
+    };
+    let cfgs = cfgs(&method.attrs);
+    let body = unless(errors, quote_spanned!(at(returns)=> ::core::convert::Into::into(Self::affinity(self))));
+    quote! {
+        #(#cfgs)*
+        fn affinity(&self) -> ::prime_server::Affinity {
             #body
         }
     }
@@ -119,6 +145,14 @@ fn conditions<'a>(block: &'a ItemImpl, method: &'a ImplItemFn) -> Vec<&'a Attrib
     let mut conditions = cfgs(&block.attrs);
     conditions.extend(cfgs(&method.attrs));
     conditions
+}
+
+fn is_shared(receiver: &Receiver) -> bool {
+    match &receiver.kind {
+        ReceiverKind::Reference(_, _, mutability) => mutability.is_none(),
+        ReceiverKind::Typed(_, of) => matches!(peeled(of), Type::Reference(of) if of.mutability.is_none()),
+        _ => false,
+    }
 }
 
 fn is_borrowed(receiver: &Receiver) -> bool {

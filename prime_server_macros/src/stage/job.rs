@@ -64,14 +64,14 @@ impl Job {
         }
     }
 
-    /// `impl Run`, or `impl BatchStage`, with what `call` makes of the arguments as its body.
+    /// `impl Run`, or `impl BatchStage`, with what `call` makes of the arguments as its body, and with `others` beside that.
     pub(super) fn implement(
         &self,
         cfgs: &[&Attribute],
         generics: &Generics,
         stage: &TokenStream,
         call: impl FnOnce(TokenStream) -> TokenStream,
-        reset: &TokenStream,
+        others: &TokenStream,
     ) -> TokenStream {
         let Self { input, takes, out } = self;
         let (job, cx) = (own("job"), own("cx"));
@@ -106,7 +106,7 @@ impl Job {
                     #body
                 }
 
-                #reset
+                #others
             }
         }
     }

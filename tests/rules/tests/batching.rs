@@ -411,6 +411,7 @@ fn what_cannot_work_is_refused_with_what_to_do() {
     let one = || Pipeline::new("p").stage_from(support::first(|_, _: &Context| "done"));
     let refused = [
         (unsaid().build(), "nothing says of how many jobs"),
+        (unsaid().batch(2).choose(|_, _| None).build(), "`choose` is for stages that take one job at a time"),
         (unsaid().batch(0).build(), "no job would ever run"),
         (unsaid().batch(1025).build(), "more than 1024"),
         (unsaid().batch(2).batch_wait(Duration::from_secs(11)).build(), "more than 10 s"),

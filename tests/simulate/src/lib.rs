@@ -30,6 +30,7 @@ pub mod workload;
     reason = "a simulation needs less of it than the library, whose public face it is not"
 )]
 mod library {
+    pub(crate) mod affinity;
     pub(crate) mod balancer;
     pub(crate) mod deadlines;
     pub(crate) mod ids;
@@ -39,4 +40,4 @@ mod library {
 
 use library::labels::{Kind, Tenant};
 use library::priority::Priority;
-use library::{balancer, deadlines, ids, labels};
+use library::{affinity, balancer, deadlines, ids, labels};

@@ -1,5 +1,6 @@
 //! What the balancer of crews promises for any sequence of events, against a model that is slow and obvious.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ enum Event {
         crew: usize,
         slots: u32,
         ahead: u32,
+    },
+    AnnounceAffinities {
+        crew: usize,
+        affinities: Vec<usize>,
     },
     Withdraw(usize),
     Lost(usize),
@@ -52,6 +57,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => options.prop_map(|(queue, timeout, wait, idempotent)| Event::SetOptions { queue, timeout, wait, idempotent }),
         3 => Just(Event::Enlist),
         5 => (any::<usize>(), 0..4_u32, 0..3_u32).prop_map(|(crew, slots, ahead)| Event::Announce { crew, slots, ahead }),
+        2 => (any::<usize>(), proptest::collection::vec(0..3_usize, 0..4))
+            .prop_map(|(crew, affinities)| Event::AnnounceAffinities { crew, affinities }),
         1 => any::<usize>().prop_map(Event::Withdraw),
         3 => any::<usize>().prop_map(Event::Lost),
         15 => any::<(bool, bool)>().prop_map(|(returns, is_part)| Event::Offer { returns, is_part }),
@@ -86,6 +93,9 @@ struct ModelCrew {
     withdrawn: bool,
     last_done: usize,
     held: Vec<u32>,
+    affinities: Vec<Affinity>,
+    /// What jobs that it holds were given to it for.
+    given: BTreeMap<u32, Affinity>,
 }
 
 impl ModelCrew {
@@ -95,10 +105,28 @@ impl ModelCrew {
     fn room(&self) -> usize {
         if self.withdrawn { 0 } else { (self.slots + self.ahead).saturating_sub(self.held.len()) }
     }
+    /// What is announced by threads that have no job of that kind.
+    fn idle(&self) -> Vec<Affinity> {
+        let of_kind = |kind: &Affinity| {
+            let threads = self.affinities.iter().filter(|of_thread| *of_thread == kind).count();
+            let given = self.given.values().filter(|of_job| *of_job == kind).count();
+            vec![kind.clone(); threads.saturating_sub(given)]
+        };
+        let idle: Vec<Affinity> = KINDS.map(Affinity::from).iter().flat_map(of_kind).collect();
+        if idle.is_empty() { vec![Affinity::NONE] } else { idle }
+    }
+}
+
+const KINDS: [&str; 3] = ["a", "b", "c"];
+
+/// What the user would rather have a job done by.
+fn wanted(job: u32) -> Affinity {
+    KINDS[job as usize % 3].into()
 }
 
 struct Model {
     crews: Crews<TestJob>,
+    chooses: bool,
     options: Options,
     now: Instant,
     left: Option<Instant>,
@@ -111,7 +139,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(idempotent: bool) -> Self {
+    fn new(idempotent: bool, chooses: bool) -> Self {
         let wait = Some(Duration::from_millis(300));
         let options = Options {
             queue: 3,
@@ -125,6 +153,7 @@ impl Model {
         };
         Self {
             crews: Crews::new(options),
+            chooses,
             options,
             now: Instant::now(),
             left: None,
@@ -168,7 +197,9 @@ impl Model {
     }
 
     fn release(&mut self, crew: CrewId, id: u32) {
-        self.there.get_mut(&crew).expect("it is there").held.retain(|held| *held != id);
+        let crew = self.there.get_mut(&crew).expect("it is there");
+        crew.held.retain(|held| *held != id);
+        crew.given.remove(&id);
     }
 
     fn put_back(&mut self, id: u32, returned_by: Option<CrewId>) {
@@ -221,6 +252,12 @@ impl Model {
                 let crew = self.there.get_mut(&id).expect("it is there");
                 (crew.slots, crew.ahead) = (slots as usize, ahead as usize);
                 self.crews.announce(id, slots, ahead);
+            }
+            Event::AnnounceAffinities { crew, affinities } => {
+                let Some(id) = self.any_crew(crew) else { return Ok(()) };
+                let affinities: Vec<Affinity> = affinities.into_iter().map(|kind| KINDS[kind].into()).collect();
+                self.there.get_mut(&id).expect("it is there").affinities.clone_from(&affinities);
+                self.crews.announce_affinities(id, affinities);
             }
             Event::Withdraw(n) => {
                 let Some(id) = self.any_crew(n) else { return Ok(()) };
@@ -312,8 +349,13 @@ impl Model {
     }
 
     fn assign_all(&mut self) -> TestCaseResult {
-        while let Some((id, key, job)) = self.crews.assign(self.now) {
-            let job = job.clone();
+        let asked = RefCell::new(Vec::new());
+        let mut choose = |job: &TestJob, idle: &[Affinity]| {
+            asked.borrow_mut().extend_from_slice(idle);
+            idle.iter().position(|affinity| *affinity == wanted(job.id))
+        };
+        while let Some((id, key, job)) = self.crews.assign(self.chooses.then_some(&mut choose), self.now) {
+            let (job, mut asked) = (job.clone(), asked.take());
             prop_assert_eq!(Some(job.id), self.waiting.pop_front(), "first come, first served");
             let model = self.jobs.get_mut(&job.id).expect("it was offered");
             prop_assert!(!model.ended && model.key == key && model.job == job);
@@ -326,7 +368,18 @@ impl Model {
                 (model.returned_by == Some(*id), load, std::cmp::Reverse(crew.last_done))
             };
             let ahead = |crew: &ModelCrew| (crew.held.len() - crew.slots, std::cmp::Reverse(crew.last_done));
-            if self.there.values().any(ModelCrew::free) {
+            let idle = self.there.values().filter(|crew| crew.free()).flat_map(ModelCrew::idle);
+            let mut idle: Vec<Affinity> = idle.filter(|_| self.chooses).collect();
+            if idle.len() < 2 {
+                idle.clear();
+            }
+            asked.sort();
+            idle.sort();
+            prop_assert_eq!(&asked, &idle, "the user is asked where there is something to choose");
+            let for_what = Some(wanted(job.id)).filter(|wanted| asked.contains(wanted));
+            if for_what.is_some() {
+                prop_assert!(crew.free() && crew.idle().contains(&wanted(job.id)), "it is the user's choice");
+            } else if self.there.values().any(ModelCrew::free) {
                 prop_assert!(crew.free());
                 let free = self.there.iter().filter(|(_, crew)| crew.free());
                 prop_assert_eq!(free.map(|(id, crew)| rank(id, crew)).min(), Some(rank(&id, crew)));
@@ -335,7 +388,9 @@ impl Model {
                 let roomy = self.there.values().filter(|crew| crew.room() > 0);
                 prop_assert_eq!(roomy.map(ahead).min(), Some(ahead(crew)));
             }
-            self.there.get_mut(&id).expect("it is there").held.push(job.id);
+            let crew = self.there.get_mut(&id).expect("it is there");
+            crew.held.push(job.id);
+            crew.given.extend(for_what.map(|for_what| (job.id, for_what)));
         }
         if let Some(first) = self.waiting.front() {
             prop_assert!(!self.there.values().any(ModelCrew::free), "a job waits while a thread is free");
@@ -416,10 +471,10 @@ fn pick<T: Clone>(all: &[T], n: usize) -> Option<T> {
 
 proptest! {
     /// Each job is with one crew at a time, given out as often as it may be, and handed back once; crews get what they have
-    /// said that they can take, and no job waits that they could have.
+    /// said that they can take, and no job waits that they could have. Of several with a free thread the user's choice has it.
     #[test]
-    fn crews_do_as_the_model(events in proptest::collection::vec(event(), 1..200), idempotent: bool) {
-        let mut model = Model::new(idempotent);
+    fn crews_do_as_the_model(events in proptest::collection::vec(event(), 1..200), idempotent: bool, chooses: bool) {
+        let mut model = Model::new(idempotent, chooses);
         for event in events {
             model.step(event)?;
         }

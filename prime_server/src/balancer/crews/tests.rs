@@ -35,7 +35,7 @@ fn offer(crews: &mut Crews<TestJob>, id: u32, now: Instant) -> JobKey {
 }
 
 fn assigned(crews: &mut Crews<TestJob>) -> Option<(CrewId, u32)> {
-    crews.assign(Instant::now()).map(|(crew, _, job)| (crew, job.id))
+    crews.assign(None, Instant::now()).map(|(crew, _, job)| (crew, job.id))
 }
 
 fn attempt(id: u32, attempt: u32) -> TestJob {
@@ -47,11 +47,11 @@ fn jobs_are_given_in_the_order_they_came() {
     let (mut crews, now) = crews(OPTIONS);
     let crew = enlist(&mut crews, 2, 0);
     let keys = [1, 2, 3].map(|id| offer(&mut crews, id, now));
-    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[0], &job(1))));
-    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[1], &job(2))));
-    assert_eq!(crews.assign(Instant::now()), None);
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[0], &job(1))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[1], &job(2))));
+    assert_eq!(crews.assign(None, Instant::now()), None);
     assert_eq!(crews.done(crew, keys[1], RAN), Some(job(2)));
-    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[2], &job(3))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[2], &job(3))));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_crew_that_has_not_said_what_it_can_take_gets_nothing() {
     let (mut crews, now) = crews(OPTIONS);
     let crew = crews.enlist();
     offer(&mut crews, 1, now);
-    assert_eq!(crews.assign(Instant::now()), None);
+    assert_eq!(crews.assign(None, Instant::now()), None);
     crews.announce(crew, 1, 0);
     assert_eq!(assigned(&mut crews), Some((crew, 1)));
 }
@@ -80,7 +80,7 @@ fn what_crews_have_room_for_does_not_count_as_waiting() {
     offer(&mut crews, 1, now);
     offer(&mut crews, 2, now);
     assert_eq!(crews.offer(job(3), now), Err(Refused::Full(job(3))));
-    while crews.assign(Instant::now()).is_some() {}
+    while crews.assign(None, Instant::now()).is_some() {}
     assert_eq!(crews.offer(job(3), now), Err(Refused::Full(job(3))));
 }
 
@@ -99,7 +99,8 @@ fn of_equal_crews_the_one_that_became_free_last_is_given_the_job() {
     let both = [1, 2].map(|_| enlist(&mut crews, 1, 0));
     for (id, last) in [(1, both[0]), (3, both[1])] {
         let keys = [id, id + 1].map(|id| offer(&mut crews, id, now));
-        let mut given: Vec<_> = keys.map(|key| (crews.assign(Instant::now()).expect("two are free").0, key)).into();
+        let mut given: Vec<_> =
+            keys.map(|key| (crews.assign(None, Instant::now()).expect("two are free").0, key)).into();
         given.sort_by_key(|(crew, _)| *crew == last);
         given.into_iter().for_each(|(crew, key)| assert!(crews.done(crew, key, RAN).is_some()));
         let key = offer(&mut crews, 9, now);
@@ -134,7 +135,7 @@ fn a_crew_that_has_shrunk_gets_nothing_until_it_is_below_again() {
     (1..=3).for_each(|id| assert_eq!(assigned(&mut crews), Some((crew, id))));
     crews.announce(crew, 2, 0);
     crews.done(crew, keys[0], RAN);
-    assert_eq!(crews.assign(Instant::now()), None);
+    assert_eq!(crews.assign(None, Instant::now()), None);
     crews.done(crew, keys[1], RAN);
     assert_eq!(assigned(&mut crews), Some((crew, 4)));
 }
@@ -147,10 +148,10 @@ fn a_crew_that_was_withdrawn_keeps_what_it_holds_and_gets_nothing_more() {
     assert_eq!(assigned(&mut crews), Some((crew, 1)));
     crews.withdraw(crew, now);
     offer(&mut crews, 2, now);
-    assert_eq!(crews.assign(Instant::now()), None);
+    assert_eq!(crews.assign(None, Instant::now()), None);
     assert_eq!(crews.done(crew, key, RAN), Some(job(1)));
     crews.announce(crew, 2, 0);
-    assert_eq!(crews.assign(Instant::now()), None);
+    assert_eq!(crews.assign(None, Instant::now()), None);
     assert_eq!(crews.lost(crew, now), Orphans { retried: vec![], given_up: vec![] });
 }
 
@@ -193,7 +194,7 @@ fn a_returned_job_goes_before_all_others_to_another_free_crew_as_the_same_attemp
     crews.returned(first, keys[1]);
     let other = enlist(&mut crews, 9, 0);
     crews.done(first, keys[0], RAN);
-    assert_eq!(crews.assign(Instant::now()), Some((other, keys[1], &job(2))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((other, keys[1], &job(2))));
 }
 
 #[test]
@@ -216,7 +217,7 @@ fn a_returned_job_is_not_given_ahead_again_and_none_is_before_it() {
     (0..3).for_each(|n| assert_eq!(assigned(&mut crews), Some((both[n % 2], n as u32 + 1))));
     offer(&mut crews, 4, now);
     crews.returned(both[0], keys[2]);
-    assert_eq!(crews.assign(Instant::now()), None);
+    assert_eq!(crews.assign(None, Instant::now()), None);
     crews.done(both[1], keys[1], RAN);
     assert_eq!(assigned(&mut crews), Some((both[1], 3)));
     assert_eq!(assigned(&mut crews).map(|(_, id)| id), Some(4));
@@ -234,9 +235,9 @@ fn lost_jobs_are_tried_again_before_all_others_and_in_their_order() {
     assert_eq!(crews.get(keys[0]), Some(&attempt(1, 2)));
     let crew = enlist(&mut crews, 3, 0);
     assert_ne!(crew, lost);
-    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[0], &attempt(1, 2))));
-    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[1], &attempt(2, 2))));
-    assert_eq!(crews.assign(Instant::now()), Some((crew, keys[2], &job(3))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[0], &attempt(1, 2))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[1], &attempt(2, 2))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[2], &job(3))));
 }
 
 #[test]
@@ -256,7 +257,7 @@ fn attempts_are_bounded() {
     offer(&mut crews, 1, now);
     for n in 1..=3 {
         let crew = enlist(&mut crews, 1, 0);
-        assert_eq!(crews.assign(Instant::now()).map(|(_, _, job)| job.attempt), Some(n));
+        assert_eq!(crews.assign(None, Instant::now()).map(|(_, _, job)| job.attempt), Some(n));
         let orphans = crews.lost(crew, now);
         assert_eq!((orphans.retried.len(), orphans.given_up.len()), if n < 3 { (1, 0) } else { (0, 1) });
     }
@@ -280,7 +281,7 @@ fn a_job_that_is_cancelled_at_a_crew_keeps_a_thread_until_it_is_done() {
     assert_eq!(assigned(&mut crews), Some((crew, 1)));
     assert_eq!(crews.cancel(keys[0]), Some(Cancelled::Running(crew, job(1))));
     assert_eq!(crews.cancel(keys[0]), None);
-    assert_eq!((crews.running(), crews.assign(Instant::now())), (1, None));
+    assert_eq!((crews.running(), crews.assign(None, Instant::now())), (1, None));
     assert_eq!(crews.done(crew, keys[0], RAN), None);
     assert_eq!(assigned(&mut crews), Some((crew, 2)));
 }
@@ -291,7 +292,7 @@ fn a_cancelled_job_is_not_queued_again_where_its_crew_is_lost_or_returns_it() {
     let crew = enlist(&mut crews, 2, 0);
     let keys = [1, 2].map(|id| offer(&mut crews, id, now));
     for key in keys {
-        assert!(crews.assign(Instant::now()).is_some());
+        assert!(crews.assign(None, Instant::now()).is_some());
         assert!(matches!(crews.cancel(key), Some(Cancelled::Running(..))));
     }
     assert_eq!(crews.next_event(), None);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::built::Definition;
 use super::super::graph::Leads;
+use crate::chooser::Chooser;
 use crate::error::BoxError;
 use crate::route::Takes;
 use crate::runner::{Runner, RunnerFactory, Several, Single};
@@ -18,6 +19,7 @@ pub struct NoStage;
 pub struct Last<Out, Of = Whole> {
     pub(super) name: &'static str,
     pub(super) options: StageOptions,
+    pub(super) choose: Option<Chooser>,
     takes: Takes,
     is_stateless: bool,
     takes_batches: bool,
@@ -162,6 +164,7 @@ impl<Out: 'static, Of> Last<Out, Of> {
         Self {
             name: S::NAME,
             options: S::DEFAULTS,
+            choose: None,
             takes: Takes::of::<S::In>(),
             is_stateless: size_of::<S>() == 0,
             takes_batches: S::RUN_BATCH.is_some(),
@@ -171,8 +174,8 @@ impl<Out: 'static, Of> Last<Out, Of> {
     }
 
     pub(super) fn finish(self, leads: Leads, resolve: fn(Out) -> Step) -> Definition {
-        let Self { name, options, takes, is_stateless, takes_batches, finish, .. } = self;
+        let Self { name, options, choose, takes, is_stateless, takes_batches, finish, .. } = self;
         let (factory, routes) = (finish(resolve), Arc::default());
-        Definition { name, options, takes, leads, factory, is_stateless, takes_batches, routes }
+        Definition { name, options, takes, leads, factory, choose, is_stateless, takes_batches, routes }
     }
 }

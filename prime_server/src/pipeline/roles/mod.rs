@@ -306,11 +306,9 @@ impl Built {
             Role::All(endpoint) => front_end::all(self, &endpoint),
             Role::FrontEnd(role) => front_end::start(&Parts::of(self), &role),
             Role::Proxy(role) => {
-                self.find_stage(
-                    role.stage(),
-                    &format!("proxy of stage `{}` of pipeline `{}`", role.stage(), self.name),
-                )?;
-                proxy::start(&role, &self.name)
+                let place = format!("proxy of stage `{}` of pipeline `{}`", role.stage(), self.name);
+                let stage = &self.stages[self.find_stage(role.stage(), &place)?];
+                proxy::start(&role, &self.name, stage.choose.clone())
             }
             Role::Worker(role) => worker::start(self, &role),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::page::{Loads, Page};
 use super::{Common, Control, Process, join, peer_id, system};
+use crate::chooser::Chooser;
 use crate::context::FOREVER;
 use crate::discovery::{Announcement, announce};
 use crate::mailbox::{Post, mailbox};
@@ -123,8 +124,8 @@ struct Running {
     announcement: Option<Announcement>,
 }
 
-/// `pipeline` is its name in metrics.
-pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartError> {
+/// `pipeline` is its name in metrics. Without the pipeline itself, there is nobody who chooses among workers.
+pub(crate) fn start(role: &ProxyRole, pipeline: &str, chooser: Option<Chooser>) -> Result<Process, StartError> {
     let place = format!("proxy of stage `{}`", role.stage);
     if role.stage.is_empty() {
         let problem = "the stage's name is empty".to_owned();
@@ -146,6 +147,7 @@ pub(crate) fn start(role: &ProxyRole, pipeline: &str) -> Result<Process, StartEr
         name: role.common.name(&format!("proxy of {}", role.stage)),
         stage: role.stage.clone(),
         terms: Terms { timeout: role.terms.timeout.map(|limit| limit.min(FOREVER)), ..role.terms },
+        chooser,
     };
     let metrics = Arc::new(Metrics::new(pipeline));
     let (counts, load) = (Arc::new(metrics.stage(&role.stage, Share::Queue)), Arc::new(Load::default()));

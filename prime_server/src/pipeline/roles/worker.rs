@@ -102,7 +102,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
         Arc::new(Call::default()),
         Size { fed_from_afar: true, ..workers::size(stage, threads.into(), built.settings.max_in_flight) },
     );
-    let pool = Arc::new(Pool::new(id, metrics, queueing, size, Arc::clone(&call)));
+    let pool = Pool::new(id, metrics, queueing, size, Arc::clone(&call)).choosing(stage.choose.clone());
+    let pool = Arc::new(pool);
     let stages = built.stages.iter().map(|stage| (stage.name.to_owned(), stage.takes.message().1)).collect();
     let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), stages));
 

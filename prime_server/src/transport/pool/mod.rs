@@ -1,5 +1,6 @@
 //! The workers of one stage in this process: their queue is a [`Balancer`] behind a mutex, each idle one a parked thread.
 
+mod choice;
 mod gather;
 mod source;
 mod supervision;
@@ -13,7 +14,9 @@ pub(crate) use self::gather::Batching;
 pub(crate) use self::source::{Next, Source};
 pub(crate) use self::supervision::{Overdue, Usage, View};
 use super::{Envelope, Rejected};
+use crate::affinity::Affinity;
 use crate::balancer::{Balancer, Expired, Options, Refused, Turns, WorkerId};
+use crate::chooser::Chooser;
 use crate::context::Place;
 use crate::ids::{RequestId, StageId};
 use crate::metrics::{Ended, StageMetrics};
@@ -28,6 +31,8 @@ pub(crate) struct Pool {
     timeout: Option<Duration>,
     size: Size,
     supervisor: Arc<Call>,
+    /// The user's choice among idle workers.
+    chooser: Option<Chooser>,
     station: Mutex<Station>,
 }
 
@@ -51,8 +56,8 @@ pub(crate) struct Size {
 struct Station {
     balancer: Balancer<Envelope>,
     seats: Slab<Arc<Seat>>,
-    /// How many workers are being made.
-    hired: usize,
+    /// What workers announce, by their numbers; those that are missing have announced nothing.
+    affinities: Vec<Affinity>,
     /// A worker could not be made since the supervisor looked last.
     hired_in_vain: bool,
     /// How many workers there are at most.
@@ -96,7 +101,7 @@ impl Pool {
         let station = Station {
             balancer: Balancer::in_batches(options, size.slots, size.batching.most).fed_from_afar(size.fed_from_afar),
             seats: Slab::new(),
-            hired: 0,
+            affinities: Vec::new(),
             hired_in_vain: false,
             instances: size.instances.max(size.most),
             planned: None,
@@ -110,7 +115,15 @@ impl Pool {
             closed: false,
         };
         metrics.workers.set(size.slots as i64);
-        Self { stage, metrics, timeout: options.timeout, size, supervisor, station: Mutex::new(station) }
+        let (timeout, station) = (options.timeout, Mutex::new(station));
+        Self { stage, metrics, timeout, size, supervisor, chooser: None, station }
+    }
+
+    /// With the user's choice among idle workers, if there is one.
+    pub(crate) fn choosing(mut self, chooser: Option<Chooser>) -> Self {
+        self.lock().balancer.set_chooses(chooser.is_some());
+        self.chooser = chooser;
+        self
     }
 
     /// A pool of so many workers, all of which have their place, and that nobody supervises.
@@ -163,6 +176,11 @@ impl Pool {
     pub(crate) fn load(&self) -> (usize, usize) {
         let station = self.lock();
         (station.balancer.waiting(), station.balancer.running())
+    }
+
+    /// How many workers have nothing to do.
+    pub(crate) fn idle(&self) -> usize {
+        self.lock().balancer.idle()
     }
 
     /// Queues jobs, all under one lock, and wakes the workers that they need.
@@ -288,18 +306,14 @@ impl Pool {
     /// end.
     pub(crate) fn hire(&self) -> (WorkerId, Arc<Seat>) {
         let seat = Arc::new(Seat::new(Arc::clone(&self.supervisor)));
-        let mut station = self.lock();
-        station.hired += 1;
-        (WorkerId(station.seats.insert(Arc::clone(&seat))), seat)
+        (WorkerId(self.lock().seats.insert(Arc::clone(&seat))), seat)
     }
 
     /// A worker has ended, or could not be made.
     pub(crate) fn quit(&self, worker: WorkerId) {
         let mut station = self.lock();
         let seat = station.seats.remove(worker.0);
-        let in_vain = seat.tid().is_none();
-        station.hired -= usize::from(in_vain);
-        station.hired_in_vain |= in_vain;
+        station.hired_in_vain |= seat.tid().is_none();
         if station.closed {
             drop(station);
             self.supervisor.ring();
@@ -313,6 +327,9 @@ impl Pool {
 
     /// Wakes the idle workers that the waiting jobs need. The system calls are made without the lock.
     fn wake<'a>(&'a self, mut station: MutexGuard<'a, Station>) {
+        if let Some(chooser) = &self.chooser {
+            return self.choose(chooser, station);
+        }
         loop {
             let summoned: [_; SUMMONED_AT_ONCE] = std::array::from_fn(|_| station.summon());
             drop(station);

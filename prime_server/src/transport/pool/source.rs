@@ -5,12 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Pool;
+use crate::affinity::Affinity;
 use crate::answers::{self, worker_lost};
 use crate::balancer::WorkerId;
 use crate::context::Ticket;
 use crate::ids::RequestId;
 use crate::kernel::Tid;
 use crate::metrics::Ended;
+use crate::panics::log;
 use crate::response::Reply;
 use crate::seat::Seat;
 use crate::transport::{Envelope, Outlet};
@@ -37,20 +39,19 @@ pub(crate) struct Source {
     splits: Vec<Arc<Ticket>>,
     /// The time, where it has just been looked up.
     now: Option<Instant>,
+    /// What it has announced.
+    affinity: Affinity,
 }
 
 impl Pool {
     /// The jobs of one worker, and where to say that it is lost. To be made on the worker's own thread, once it is ready to work.
     pub(crate) fn source(self: &Arc<Self>, worker: WorkerId, outlet: Arc<dyn Outlet>) -> Source {
-        let seat = {
-            let mut station = self.lock();
-            let seat = Arc::clone(&station.seats[worker.0]);
-            station.hired -= usize::from(seat.take());
-            seat
-        };
+        let seat = Arc::clone(&self.lock().seats[worker.0]);
+        seat.take();
         // A spare is born with the supervisor's slice. What this cannot change, that could not either.
         let _ = Tid::current().set_slice(Duration::ZERO);
-        Source { pool: Arc::clone(self), outlet, worker, seat, more: Vec::new(), splits: Vec::new(), now: None }
+        let (more, splits, now, affinity) = (Vec::new(), Vec::new(), None, Affinity::NONE);
+        Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, now, affinity }
     }
 }
 
@@ -81,10 +82,31 @@ impl Source {
                 self.splits.extend(parts.map(|job| Arc::clone(&job.context.ticket)));
                 return Next::Job(job);
             }
-            drop(station);
+            if self.pool.chooser.is_some() {
+                // It has gone idle as others are, while a job may wait that one of them is to be chosen for.
+                self.pool.wake(station);
+            } else {
+                drop(station);
+            }
             self.refuse(hopeless);
             thread::park();
         }
+    }
+
+    /// What the worker announces from now on. What is too long is nothing.
+    pub(crate) fn announce(&mut self, affinity: Affinity) {
+        if affinity == self.affinity {
+            return;
+        }
+        self.affinity = affinity.clone();
+        let bytes = affinity.as_bytes().len();
+        let is_short = bytes <= Affinity::MOST;
+        if !is_short {
+            let stage = self.pool.metrics.stage();
+            log(|| tracing::error!(stage, bytes, "what a worker announces has more than 256 bytes, and is left out"));
+        }
+        self.pool.lock().announce(self.worker, if is_short { affinity } else { Affinity::NONE });
+        self.outlet.announced();
     }
 
     /// Answers jobs that cannot be done in time.
@@ -130,9 +152,13 @@ impl Drop for Source {
     fn drop(&mut self) {
         let mut station = self.pool.lock();
         let lost = station.balancer.lost(self.worker);
+        station.announce(self.worker, Affinity::NONE);
         // If it had been summoned, another one is to come.
         self.pool.wake(station);
         self.outlet.ran_with_fewer(self.worker);
+        if self.affinity != Affinity::NONE {
+            self.outlet.announced();
+        }
         lost.into_iter().for_each(|id| self.lose(id));
     }
 }

@@ -36,11 +36,10 @@ pub(crate) struct View {
     /// When to look again at the latest, where jobs wait.
     pub(crate) next: Option<Instant>,
     pub(crate) spares: usize,
-    /// How many slots nobody has.
-    pub(crate) lacking: usize,
-    /// How many workers more there may be, which is none once the pool is closed, and how many are being made.
+    /// How many workers there are, those among them that are being made.
+    pub(crate) workers: usize,
+    /// How many workers more there may be, which is none once the pool is closed.
     pub(crate) room: usize,
-    pub(crate) hired: usize,
     /// One could not be made.
     pub(crate) hired_in_vain: bool,
     pub(crate) demoted: usize,
@@ -65,7 +64,7 @@ impl Pool {
         let hired_in_vain = std::mem::take(&mut station.hired_in_vain);
         station.ready |= station.balancer.runs_long() && !station.balancer.short_waits();
         let may_demote = station.may_demote();
-        let Station { balancer, seats, hired, instances, watched, closed, .. } = &*station;
+        let Station { balancer, seats, instances, watched, closed, .. } = &*station;
         let seat = |worker: WorkerId| Arc::clone(&seats[worker.0]);
         let overdue = balancer.overdue(now).filter(|_| *watched && may_demote);
         let quantum = balancer.quantum();
@@ -80,9 +79,8 @@ impl Pool {
                 .or((!balancer.is_busy()).then(|| now + quantum))
                 .filter(|_| *watched && may_demote),
             spares: balancer.spares(),
-            lacking: balancer.lacking(),
+            workers: seats.len(),
             room: if *closed { 0 } else { instances.saturating_sub(seats.len()) },
-            hired: *hired,
             hired_in_vain,
             demoted: balancer.demoted(),
             longest: balancer.longest_demoted().map(|(worker, since)| (seat(worker), since)),

@@ -14,6 +14,7 @@ use super::links::{Event, Events, LinkId, Links};
 use super::outlet::Note;
 use super::task::{self, Arrived};
 use super::wire::{Command, Failure, Outcome, decode, encode, micros, reason};
+use crate::affinity::Affinity;
 use crate::balancer::WorkerId;
 use crate::context::{Context, Place, Reason, Ticket};
 use crate::discovery;
@@ -30,6 +31,10 @@ pub(crate) struct Host {
     takes: (u64, bool),
     jobs: Jobs,
     capacity: Capacity,
+    /// What the threads announce, as far as the proxies have been told.
+    affinities: Vec<Affinity>,
+    /// They have announced something else since.
+    announced: bool,
     /// Jobs that came in this turn.
     arrived: Vec<Envelope>,
     events: Events,
@@ -137,6 +142,8 @@ impl Host {
             takes: terms.takes,
             jobs,
             capacity,
+            affinities: Vec::new(),
+            announced: false,
             arrived,
             events,
             giving: BTreeSet::new(),
@@ -180,6 +187,7 @@ impl Host {
         self.start_arrived(now);
         self.give_back(now);
         self.announce();
+        self.tell_affinities();
         self.links.flush(now, &mut events);
         self.handle(&mut events, now);
         self.events = events;
@@ -193,6 +201,9 @@ impl Host {
                 Event::Linked { .. } => {
                     self.capacity.linked(link);
                     self.giving.insert(link);
+                    if says_something(&self.affinities) {
+                        self.links.send(link, &told(&self.affinities));
+                    }
                     if self.draining.is_some() {
                         self.links.send(link, &Command::Bye);
                     }
@@ -311,12 +322,24 @@ impl Host {
                 Note::Lacks(worker, lacks) => _ = self.jobs.lacking.insert(worker, lacks),
                 Note::LacksNone(worker) => _ = self.jobs.lacking.remove(&worker),
                 Note::Outruns(worker, ids) => self.jobs.outruns(worker, ids),
+                Note::Announced => self.announced = true,
                 Note::Found(places) => self.find(&places, now),
                 Note::Drain => self.drain(now),
                 Note::Stop => self.closed = true,
             }
         }
         true
+    }
+
+    /// Tells the proxies what the threads announce, where that has changed.
+    fn tell_affinities(&mut self) {
+        if !std::mem::take(&mut self.announced) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.affinities, self.pool.affinities());
+        if self.affinities != before && (says_something(&before) || says_something(&self.affinities)) {
+            self.links.send_to_all(&told(&self.affinities));
+        }
     }
 
     fn find(&mut self, places: &BTreeSet<discovery::Place>, now: Instant) {
@@ -388,6 +411,14 @@ impl Host {
         let rung = self.mailbox.notes.is_empty() && self.links.wait(self.mailbox.event(), due);
         self.mailbox.disarm(rung);
     }
+}
+
+fn says_something(affinities: &[Affinity]) -> bool {
+    affinities.iter().any(|affinity| *affinity != Affinity::NONE)
+}
+
+fn told(affinities: &[Affinity]) -> Command<'_> {
+    Command::Affinity { values: affinities.iter().map(Affinity::as_bytes).collect() }
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub(crate) enum Note {
     LacksNone(WorkerId),
     /// The jobs of a worker make room as soon as another one comes.
     Outruns(WorkerId, Vec<RequestId>),
+    /// A thread announces something else than before.
+    Announced,
     /// These are the proxies that there are.
     Found(BTreeSet<Place>),
     /// Take nothing more, finish what runs, end.
@@ -131,5 +133,9 @@ impl Outlet for HostOutlet {
 
     fn ran(&self, id: RequestId, time: Duration) {
         self.post.send(Note::Ran(id, time));
+    }
+
+    fn announced(&self) {
+        self.post.send(Note::Announced);
     }
 }

@@ -138,11 +138,7 @@ fn labelled(class: u8, kind: u8, tenant: u64) -> Labels {
 /// `None` where it is no task, or its head is none of a request.
 pub(super) fn arrived(body: &[u8]) -> Option<Arrived> {
     let task: Task<'_> = decode(body)?;
-    let method = task.method.parse().ok()?;
-    let version = if task.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let mut head = Head::from_wire(method, task.target, version, Bytes::copy_from_slice(task.lines));
-    head.set_client(address(task.client));
-    let head = Arc::new(head);
+    let head = Arc::new(head_of(&task)?);
     let payload = match task.payload {
         Carried::Request { params, body } => {
             let params = params.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -153,6 +149,19 @@ pub(super) fn arrived(body: &[u8]) -> Option<Arrived> {
     let name = RequestId { key: task.request.0, generation: task.request.1 };
     let labels = labelled(task.class, task.kind, task.tenant);
     Some(Arrived { name, hops: task.hops, part: task.part, schema: task.schema, labels, head, payload })
+}
+
+/// The head of a task's request. `None` where it is no task, or has none.
+pub(super) fn head(body: &[u8]) -> Option<Head> {
+    head_of(&decode(body)?)
+}
+
+fn head_of(task: &Task<'_>) -> Option<Head> {
+    let method = task.method.parse().ok()?;
+    let version = if task.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
+    let mut head = Head::from_wire(method, task.target, version, Bytes::copy_from_slice(task.lines));
+    head.set_client(address(task.client));
+    Some(head)
 }
 
 /// The moment that the time left ends.

@@ -70,6 +70,10 @@ pub(super) enum Command<'a> {
         last: bool,
         bytes: &'a [u8],
     },
+    Affinity {
+        #[serde(borrow)]
+        values: Vec<&'a [u8]>,
+    },
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -312,3 +312,30 @@ fn a_message_that_the_stage_does_not_take_and_a_frame_of_no_protocol_are_seen_to
         (scene.metrics.malformed.get() == 1).then_some(())
     });
 }
+
+#[test]
+fn what_its_thread_announces_is_told_where_it_changes_and_to_a_proxy_that_comes_later() {
+    let mut scene = Scene::linked();
+    let told = |value: &[u8]| encode(&Command::Affinity { values: vec![value] });
+    scene.thread.announce(Affinity::NONE);
+    for value in ["a", "a", "b", ""] {
+        scene.thread.announce(value.into());
+    }
+    // One turn may find several changes at once, and the last of them counts.
+    scene.thread.announce("c".into());
+    while scene.heard() != told(b"c") {}
+    scene.thread.announce("c".into());
+    scene.host.turn(scene.now);
+    scene.proxy.say(&[Command::Who]);
+    scene.link();
+    assert_eq!(scene.heard(), told(b"c"));
+    scene.thread.announce(Affinity::NONE);
+    assert_eq!(scene.heard(), told(b""));
+    scene.proxy.say(&[Command::Who]);
+    scene.link();
+    scene.thread.announce("d".into());
+    assert_eq!(scene.heard(), told(b"d"), "there was nothing to tell before");
+    let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(scene.post.clone(), Vec::new()));
+    scene.thread = scene.host.pool.source(WorkerId(0), outlet);
+    assert_eq!(scene.heard(), told(b""), "of a stage that is made anew nothing is known");
+}

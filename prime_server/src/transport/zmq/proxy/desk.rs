@@ -17,9 +17,11 @@ use super::super::task;
 use super::super::wire::{Command, Failure, Outcome, PeerId, Status, decode, encode, micros};
 use super::gauges::Gauges;
 use super::job::Held;
-use crate::balancer::crews::{Cancelled, CrewId, Crews};
+use crate::affinity::Affinity;
+use crate::balancer::crews::{Cancelled, Choose, CrewId, Crews};
 use crate::balancer::queue::JobKey;
 use crate::balancer::{Options as Queueing, Order, Refused};
+use crate::chooser::Chooser;
 use crate::context::Reason;
 use crate::metrics::Ended;
 use crate::panics::log;
@@ -39,6 +41,8 @@ pub(super) struct Desk {
     by_route: HashMap<Route, usize>,
     by_crew: HashMap<CrewId, usize>,
     crews: Crews<Held>,
+    /// The user's choice among workers.
+    chooser: Option<Chooser>,
     /// The message that the stage takes.
     message: Option<(String, u64)>,
     idempotent: bool,
@@ -83,6 +87,9 @@ enum Kind {
 /// How often a job is tried at most.
 const ATTEMPTS: u32 = 3;
 
+/// The most threads of a worker of which it can say what they announce.
+const MOST_VALUES: usize = 8192;
+
 /// The most jobs that wait where neither the workers nor the operator say it.
 const QUEUE: usize = 4096;
 
@@ -108,6 +115,7 @@ impl Desk {
             by_route: HashMap::new(),
             by_crew: HashMap::new(),
             crews: Crews::new(queueing),
+            chooser: None,
             message: None,
             idempotent: queueing.idempotent,
             timeout: queueing.timeout,
@@ -116,6 +124,11 @@ impl Desk {
             draining: false,
             refused: None,
         }
+    }
+
+    /// With the user's choice among workers, if there is one.
+    pub(super) fn set_chooser(&mut self, chooser: Option<Chooser>) {
+        self.chooser = chooser;
     }
 
     /// A frame of a peer has come.
@@ -177,6 +190,14 @@ impl Desk {
             (&Kind::Worker { crew, .. }, Command::Return { job }) => self.crews.returned(crew, JobKey::from_bits(job)),
             (&Kind::Worker { crew, .. }, Command::Announce { slots, ahead }) => {
                 self.crews.announce(crew, slots, ahead);
+            }
+            (&Kind::Worker { crew, .. }, Command::Affinity { values }) => {
+                if values.len() > MOST_VALUES || values.iter().any(|value| value.len() > Affinity::MOST) {
+                    return false;
+                }
+                if self.chooser.is_some() {
+                    self.crews.announce_affinities(crew, values.into_iter().map(Affinity::from).collect());
+                }
             }
             (&Kind::Worker { crew, .. }, Command::Bye) => {
                 self.crews.withdraw(crew, now);
@@ -297,7 +318,13 @@ impl Desk {
         if self.draining {
             return self.give_back();
         }
-        while let Some((crew, key, held)) = self.crews.assign(now) {
+        let mut choose = self
+            .chooser
+            .as_ref()
+            .map(|chooser| |held: &Held, free: &[Affinity]| chooser.choose(&task::head(&held.body)?, free));
+        while let Some((crew, key, held)) =
+            self.crews.assign(choose.as_mut().map(|choose| choose as &mut Choose<'_, Held>), now)
+        {
             let Some(peer) = self.by_crew.get(&crew) else { continue };
             self.gauges.counts.waited(now.saturating_duration_since(held.since));
             self.peers[*peer].outbox.push(&Command::Job {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::node::Node;
 use super::{PeerId, Terms};
+use crate::chooser::Chooser;
 use crate::transport::zmq::fuzzing::Script;
 use crate::transport::zmq::wire::samples::{commands, pieces};
 use crate::transport::zmq::wire::{Command, Hello, MAGIC, Role, StageTerms, VERSION, encode};
@@ -18,6 +19,7 @@ pub fn proxy(bytes: &[u8]) {
     let queue = Some(script.below(4));
     let timeout = Some(Duration::from_millis(700)).filter(|_| script.below(2) == 0);
     let mut node = Node::new("stage", Terms { queue, timeout, idempotent: None });
+    node.desk.set_chooser(Some(Chooser::new(|_, free| Some(free.len() / 2))));
     while let Some(what) = script.byte() {
         let route = ROUTES[script.below(6)];
         match what % 24 {
@@ -64,6 +66,10 @@ fn frame(what: u8, script: &mut Script<'_>) -> Vec<u8> {
         17 => encode(&Command::Return { job: script.job() }),
         18 => encode(&Command::Cancel { job: script.job(), reason: script.below(7) as u8 }),
         19 => encode(&Command::Window { job: script.job(), received: 1, kept: 1 }),
+        20 if script.below(4) == 0 => {
+            let values = [script.bytes(), b"a", b"b"].into_iter().take(script.below(4)).collect();
+            encode(&Command::Affinity { values })
+        }
         20 => encode(&Command::Announce { slots: script.below(4) as u32, ahead: script.below(3) as u32 }),
         21 => {
             let pieces = pieces();

@@ -24,6 +24,7 @@ use super::monitored::Monitored;
 use super::outbox::Sent;
 use super::wire::{Command, PeerId};
 use super::{BATCH, Options};
+use crate::chooser::Chooser;
 use crate::mailbox::Mailbox;
 use crate::{StartError, endpoint};
 
@@ -67,6 +68,8 @@ pub(crate) struct Identity {
     pub(crate) stage: String,
     /// What the operator has set for the stage.
     pub(crate) terms: Terms,
+    /// The user's choice among the stage's workers.
+    pub(crate) chooser: Option<Chooser>,
 }
 
 impl Proxy {
@@ -99,7 +102,8 @@ impl Proxy {
         let (socket, doorkeeper) = open().map_err(|error| refuse(endpoint::remedy(error)))?;
         let bound = socket.get_last_endpoint().ok().and_then(Result::ok);
         let endpoint = bound.unwrap_or(address);
-        let desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms, gauges);
+        let mut desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms, gauges);
+        desk.set_chooser(identity.chooser);
         Ok(Self {
             socket,
             closings: Closings::default(),
@@ -220,8 +224,13 @@ mod tests {
         let counts = Arc::new(metrics.stage("a", Share::Queue));
         let malformed = metrics.malformed.clone();
         let gauges = Gauges { counts, load: Arc::default(), standing: Arc::default(), malformed: malformed.clone() };
-        let identity =
-            Identity { peer: [1; 16], name: "me".to_owned(), stage: "a".to_owned(), terms: Terms::default() };
+        let identity = Identity {
+            peer: [1; 16],
+            name: "me".to_owned(),
+            stage: "a".to_owned(),
+            terms: Terms::default(),
+            chooser: None,
+        };
         let hour = Duration::from_secs(3600);
         let options = Options { liveness: hour, wait: hour, secured: Secured::Open { insecure: false } };
         let (_post, orders) = mailbox().unwrap();

@@ -72,6 +72,7 @@ pub(in crate::transport::zmq) fn commands(pieces: &Pieces) -> Vec<Command<'_>> {
         Command::Cancel { job: long, reason: byte },
         Command::Window { job: long, received: long, kept: long },
         Command::Fragment { last: yes, bytes },
+        Command::Affinity { values: vec![bytes, &[]] },
     ]
 }
 

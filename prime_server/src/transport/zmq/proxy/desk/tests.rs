@@ -1,5 +1,6 @@
 //! A proxy's desk sentence by sentence of the protocol, with a clock that the test turns and peers that say what it wants.
 
+mod affinity;
 mod jobs;
 mod links;
 mod losses;

@@ -1,0 +1,22 @@
+use prime_server::prelude::*;
+
+struct Sieve;
+
+#[stage]
+impl Sieve {
+    fn new() -> Self {
+        Self
+    }
+
+    fn run(&mut self, _: Request) -> &'static str {
+        "prime"
+    }
+
+    fn affinity(&self) -> u32 {
+        7
+    }
+}
+
+fn main() {
+    _ = Pipeline::new("ui").stage::<Sieve>().build();
+}
