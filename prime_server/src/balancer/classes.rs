@@ -45,12 +45,14 @@ impl Classes {
 
     /// A job of a level is taken.
     pub(super) fn take(&mut self, level: usize) {
-        self.0.take(level, weight(level));
+        let expected = self.0.take(level);
+        self.0.charge(level, expected / weight(level));
     }
 
     /// A job of a level has had a slot for so long.
     pub(super) fn charge(&mut self, level: usize, time: Duration) {
-        self.0.charge(level, weight(level), time);
+        let above = self.0.learn(level, time);
+        self.0.charge(level, above / weight(level));
     }
 }
 

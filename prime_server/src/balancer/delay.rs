@@ -6,10 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-/// A queue is overloaded once something has waited longer than the target for so long.
+/// A queue is overloaded once something has waited longer than the target for so long, and no more once it has been calm for so long: without a break, since
+/// one that is looked at while nothing happens to wait would else have to stand for that long again.
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 
-/// It is not any more once what waits would be served, first come first, in this part of the target.
+/// It is calm where what waits would be served, first come first, in this part of the target.
 const CALM: f64 = 0.5;
 
 /// A new sample's part of the mean time between two jobs that are taken.
@@ -17,9 +18,10 @@ const NEW: f64 = 1.0 / 16.0;
 
 #[derive(Debug, Default)]
 pub(super) struct Delay {
-    /// Since when something has waited longer than the target.
-    above: Option<Instant>,
     overloaded: bool,
+    /// Since when that should be otherwise, and when it was looked at last.
+    since: Option<Instant>,
+    looked: Option<Instant>,
     /// When a job was taken last while others waited, and how many seconds there are between two.
     taken: Option<Instant>,
     pace: f64,
@@ -38,22 +40,27 @@ impl Delay {
         self.taken = (waiting > 0).then_some(now);
     }
 
-    /// None waits any more.
-    pub(super) fn calm_down(&mut self) {
-        (self.above, self.overloaded) = (None, false);
+    /// None waits any more. A queue that is not overloaded has not stood.
+    pub(super) fn is_empty(&mut self) {
+        if !self.overloaded {
+            self.since = None;
+        }
     }
 
     /// So many wait, the first of them since `oldest`.
     pub(super) fn look(&mut self, oldest: Instant, waiting: usize, target: Duration, now: Instant) {
-        if self.overloaded {
-            // By Little's law.
-            self.overloaded = waiting as f64 * self.pace > CALM * target.as_secs_f64();
-            self.above = None;
-        } else if now.saturating_duration_since(oldest) <= target {
-            self.above = None;
-        } else {
-            let above = *self.above.get_or_insert(now);
-            self.overloaded = now.saturating_duration_since(above) >= INTERVAL;
+        let looked = self.looked.replace(now);
+        if looked.is_some_and(|looked| now.saturating_duration_since(looked) > INTERVAL && oldest > looked) {
+            // All that it was overloaded with is gone.
+            (self.overloaded, self.since) = (false, None);
+        }
+        // By Little's law.
+        let is_calm = waiting as f64 * self.pace <= CALM * target.as_secs_f64();
+        let should_change = if self.overloaded { is_calm } else { now.saturating_duration_since(oldest) > target };
+        if !should_change {
+            self.since = None;
+        } else if now.saturating_duration_since(*self.since.get_or_insert(now)) >= INTERVAL {
+            (self.overloaded, self.since) = (!self.overloaded, None);
         }
     }
 }
@@ -90,16 +97,29 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_once_the_queue_is_empty_or_what_waits_would_be_served_soon() {
+    fn it_is_over_once_what_waits_would_have_been_served_soon_for_as_long() {
         let now = Instant::now();
-        let at = now + 101 * MS;
         let mut delay = overloaded(now);
-        delay.look(at, 3, TARGET, at);
-        assert!(delay.is_overloaded(), "three milliseconds for three");
-        delay.look(at, 2, TARGET, at);
-        assert!(!delay.is_overloaded());
+        let mut look = |ms: u32, waiting| {
+            delay.look(now + ms * MS, waiting, TARGET, now + ms * MS);
+            delay.is_overloaded()
+        };
+        assert!(look(101, 3), "three milliseconds for three");
+        assert!((102..=200).all(|ms| look(ms, 2)));
+        assert!(look(201, 3), "it was not calm without a break");
+        assert!((202..302).all(|ms| look(ms, 2)));
+        assert!(!look(302, 2));
+    }
+
+    #[test]
+    fn a_moment_without_jobs_ends_no_overload_and_a_long_one_does() {
+        let now = Instant::now();
         let mut delay = overloaded(now);
-        delay.calm_down();
+        delay.is_empty();
+        delay.look(now + 150 * MS, 9, TARGET, now + 150 * MS);
+        assert!(delay.is_overloaded());
+        delay.is_empty();
+        delay.look(now + 251 * MS, 9, TARGET, now + 251 * MS);
         assert!(!delay.is_overloaded());
     }
 }

@@ -10,7 +10,7 @@ use super::classes::{Classes, Order};
 use super::costs::{Costs, PATIENCE};
 use super::delay::Delay;
 use super::shares::{Shares, bits};
-use super::tenants::hand;
+use super::tenants::{CREDIT, hand};
 use crate::labels::Labels;
 use crate::{Kind, Priority, Tenant};
 
@@ -45,10 +45,16 @@ pub(super) struct Lanes {
     overloaded: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Level {
     flows: Vec<Flow>,
     shares: Shares,
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self { flows: Vec::new(), shares: Shares::with_credit(CREDIT) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -112,8 +118,7 @@ impl Lanes {
             of_flow.kinds &= !(1 << kind.index());
         }
         if of_flow.waiting == 0 {
-            self.overloaded -= usize::from(of_flow.delay.is_overloaded());
-            of_flow.delay.calm_down();
+            of_flow.delay.is_empty();
             of_level.shares.none_waits(flow.into());
             if of_level.shares.first().is_none() {
                 self.classes.none_waits(level.into());
@@ -121,19 +126,22 @@ impl Lanes {
         }
     }
 
-    /// A job of a lane was taken.
-    pub(super) fn took(&mut self, id: LaneId, now: Instant) {
+    /// A tenant's job was taken from a lane.
+    pub(super) fn took(&mut self, id: LaneId, tenant: Tenant, now: Instant) {
         self.classes.take(id.level.into());
         let level = &mut self.levels[usize::from(id.level)];
-        level.shares.take(id.flow.into(), 1.0);
+        let expected = level.shares.take(id.flow.into());
+        level.charge(tenant, expected);
         let flow = &mut level.flows[usize::from(id.flow)];
         flow.delay.took(flow.waiting, now);
     }
 
-    /// A job of a lane has had a slot for so long.
-    pub(super) fn charge(&mut self, id: LaneId, time: Duration) {
+    /// A tenant's job of a lane has had a slot for so long.
+    pub(super) fn charge(&mut self, id: LaneId, tenant: Tenant, time: Duration) {
         self.classes.charge(id.level.into(), time);
-        self.levels[usize::from(id.level)].shares.charge(id.flow.into(), 1.0, time);
+        let level = &mut self.levels[usize::from(id.level)];
+        let above = level.shares.learn(id.flow.into(), time);
+        level.charge(tenant, above);
     }
 
     /// The kinds of which jobs wait, a bit each.
@@ -198,6 +206,11 @@ impl Level {
     fn shortest(&self, tenant: Tenant) -> usize {
         let waiting = |flow: &usize| self.flows.get(*flow).map_or(0, |flow| flow.waiting);
         hand(tenant).min_by_key(waiting).expect("a hand has a queue")
+    }
+
+    /// What a tenant has had counts for all its flows: with as many as it may use, it has one share.
+    fn charge(&mut self, tenant: Tenant, seconds: f64) {
+        hand(tenant).for_each(|flow| self.shares.charge(flow, seconds));
     }
 
     fn flow(&mut self, flow: usize) -> &mut Flow {

@@ -9,6 +9,7 @@ use slab::Slab;
 use super::classes::Order;
 use super::costs::Costs;
 use super::lanes::{LaneId, Lanes};
+use crate::Tenant;
 use crate::deadlines::Deadlines;
 use crate::ids::RequestId;
 use crate::labels::Labels;
@@ -99,6 +100,7 @@ struct Entry<J, W, T> {
     serial: u64,
     id: RequestId,
     lane: LaneId,
+    tenant: Tenant,
     offered: Instant,
     expires: bool,
     /// It was taken, and nobody waits for it any more.
@@ -244,7 +246,8 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     /// A job that was taken has had a slot for so long.
     pub(super) fn charge(&mut self, slot: usize, time: Duration) {
-        self.lanes.charge(self.entries[slot].lane, time);
+        let Entry { lane, tenant, .. } = self.entries[slot];
+        self.lanes.charge(lane, tenant, time);
     }
 
     /// A job that was taken has run for so long, where others may for that long before they make room.
@@ -265,7 +268,8 @@ impl<J: Job, W, T> Queue<J, W, T> {
     /// Takes a waiting job. Its place is kept, with a note, until it is [finished](Self::finish).
     pub(super) fn take(&mut self, slot: usize, note: T, now: Instant) -> J {
         self.unlink(slot);
-        self.lanes.took(self.entries[slot].lane, now);
+        let Entry { lane, tenant, .. } = self.entries[slot];
+        self.lanes.took(lane, tenant, now);
         self.look(slot, now);
         match std::mem::replace(&mut self.entries[slot].state, State::Taken(note)) {
             State::Waiting { job, .. } => job,
@@ -405,6 +409,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
             serial: self.serial,
             id: job.id(),
             lane: self.lanes.choose(job.labels()),
+            tenant: job.labels().tenant,
             offered: now,
             expires: expires.is_some(),
             abandoned: false,

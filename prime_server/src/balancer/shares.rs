@@ -1,7 +1,8 @@
 //! Whose turn it is, where several wait that have shares.
 //!
 //! Stride scheduling (Waldspurger, 1995): whoever has had least for its weight goes next. What is shared is the time that jobs have slots,
-//! not their number, so that whoever has longer jobs gets no more for it. One that had nothing to do meanwhile has saved nothing up.
+//! not their number, so that whoever has longer jobs gets no more for it. One that had nothing to do meanwhile has saved nothing up, or little, and when nobody waits all
+//! begin anew.
 
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ pub(super) struct Shares {
     of: Vec<Share>,
     /// What the one that was served last had had before.
     clock: f64,
+    /// The most that anybody has had.
+    most: f64,
+    /// The seconds that one may be behind that after it had nothing to do.
+    credit: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +34,11 @@ struct Share {
 }
 
 impl Shares {
+    /// Of those that may save up so much while they have nothing to do.
+    pub(super) fn with_credit(credit: Duration) -> Self {
+        Self { credit: credit.as_secs_f64(), ..Self::default() }
+    }
+
     /// The first of those that wait, by number.
     pub(super) fn first(&self) -> Option<usize> {
         (self.waiting != 0).then(|| self.waiting.trailing_zeros() as usize)
@@ -49,32 +59,48 @@ impl Shares {
 
     /// A job waits of somebody of whom none did.
     pub(super) fn wait(&mut self, who: usize) {
-        if who >= self.of.len() {
-            self.of.resize(who + 1, Share::default());
-        }
+        self.make_room(who);
         self.waiting |= 1 << who;
         let share = &mut self.of[who];
-        share.had = share.had.max(self.clock);
+        share.had = share.had.max(self.clock - self.credit);
     }
 
     /// No job of somebody waits any more.
     pub(super) fn none_waits(&mut self, who: usize) {
         self.waiting &= !(1 << who);
+        if self.waiting == 0 {
+            // There was enough for all.
+            self.clock = self.most;
+        }
     }
 
-    /// A job of somebody with that weight is taken.
-    pub(super) fn take(&mut self, who: usize, weight: f64) {
-        let Share { had, mean } = &mut self.of[who];
-        self.clock = self.clock.max(*had);
-        *had += *mean / weight;
+    /// A job of somebody is taken. Returns the seconds that it is to be [charged](Self::charge) until it is known how long it has a slot.
+    pub(super) fn take(&mut self, who: usize) -> f64 {
+        let Share { had, mean } = self.of[who];
+        self.clock = self.clock.max(had);
+        mean
     }
 
-    /// A job of somebody with that weight has had a slot for so long.
-    pub(super) fn charge(&mut self, who: usize, weight: f64, time: Duration) {
-        let Share { had, mean } = &mut self.of[who];
+    /// A job of somebody has had a slot for so long. Returns the seconds that it is to be charged besides.
+    pub(super) fn learn(&mut self, who: usize, time: Duration) -> f64 {
+        let Share { mean, .. } = &mut self.of[who];
         let above = time.as_secs_f64() - *mean;
-        *had += above / weight;
         *mean += above * NEW;
+        above
+    }
+
+    /// So many seconds count as had by somebody.
+    pub(super) fn charge(&mut self, who: usize, seconds: f64) {
+        self.make_room(who);
+        let had = &mut self.of[who].had;
+        *had += seconds;
+        self.most = self.most.max(*had);
+    }
+
+    fn make_room(&mut self, who: usize) {
+        if who >= self.of.len() {
+            self.of.resize(who + 1, Share::default());
+        }
     }
 }
 

@@ -2,10 +2,16 @@
 //!
 //! Stochastic fair queueing (McKenney, 1990) with shuffle sharding (as in Kubernetes' API Priority and Fairness): the queues have equal shares,
 //! and each tenant has a hand of [`HAND`] of them, dealt by its number; a job goes to the one of the hand in which fewest wait. So one tenant that
-//! floods its queues leaves another, whose hand is never quite the same but by a chance of one to ten million, one that is empty.
+//! floods its queues leaves another, whose hand is never quite the same but by a chance of one to ten million, one that is empty. What a tenant has had is charged to all queues of its hand, so that it has one share, however many of them it fills.
+
+use std::time::Duration;
 
 use super::shares::MOST;
 use crate::Tenant;
+
+/// What a tenant saves up of its share while it has nothing to do, as time of a worker: so much of what it sends at once goes before the jobs
+/// of those that send without end.
+pub(super) const CREDIT: Duration = Duration::from_millis(100);
 
 /// How many queues a tenant may use.
 pub(super) const HAND: usize = 4;

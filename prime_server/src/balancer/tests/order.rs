@@ -1,6 +1,10 @@
 //! In which order jobs are taken, and which are given up: by kind, tenant, delay and deadline.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::*;
+use crate::balancer::tenants::hand;
 use crate::{Kind, Tenant};
 
 const MS: Duration = Duration::from_millis(1);
@@ -20,8 +24,19 @@ fn of_kind(id: u32, kind: Kind) -> TestJob {
     TestJob { labels: Labels { kind, ..Labels::default() }, ..job(id) }
 }
 
-fn of_tenant(id: u32, tenant: u64) -> TestJob {
-    TestJob { labels: Labels { tenant: Tenant::of(tenant), ..Labels::default() }, ..job(id) }
+/// Tenants that have no queue in common, by their numbers from 1.
+fn tenant(number: usize) -> Tenant {
+    let mut dealt = BTreeSet::new();
+    let apart = (1_u64..).map(|n| Tenant::from_number(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)).filter(|tenant| {
+        let is_apart = hand(*tenant).all(|queue| !dealt.contains(&queue));
+        dealt.extend(hand(*tenant).filter(|_| is_apart));
+        is_apart
+    });
+    apart.skip(number - 1).next().expect("there is always another")
+}
+
+fn of_tenant(id: u32, number: usize) -> TestJob {
+    TestJob { labels: Labels { tenant: tenant(number), ..Labels::default() }, ..job(id) }
 }
 
 /// Has a worker run a job for so long.
@@ -120,7 +135,7 @@ fn whoever_sends_little_does_not_wait_for_whoever_sends_much() {
 fn shares_are_of_time_and_not_of_jobs() {
     let (mut balancer, now) = balancer(UNBOUNDED);
     for id in 0..4000 {
-        balancer.offer(of_tenant(id, u64::from(id % 2)), now).unwrap();
+        balancer.offer(of_tenant(id, 1 + id as usize % 2), now).unwrap();
     }
     let mut had = [Duration::ZERO; 2];
     for _ in 0..1000 {
@@ -184,17 +199,26 @@ fn while_it_is_overloaded_the_newest_go_first_and_the_oldest_are_given_up() {
 }
 
 #[test]
-fn it_is_over_as_soon_as_what_waits_would_be_served_in_time() {
+fn it_is_over_once_what_comes_has_been_served_in_time_for_a_while() {
     let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
     overload(&mut balancer, now, 300 * MS, 0);
-    let mut at = now + 300 * MS;
-    while balancer.is_overloaded() {
-        while balancer.tick(at).is_some() {}
-        balancer.take(A, at);
-        balancer.done(A, MS);
-        at += MS;
+    let begin = now + 300 * MS;
+    let (mut at, mut waits) = (begin, Vec::new());
+    for id in 0..200 {
+        // Half of what the worker can do.
+        balancer.offer(job(1_000_000 + id), at).unwrap();
+        for _ in 0..2 {
+            while balancer.tick(at).is_some() {}
+            if let Some(job) = balancer.take(A, at) {
+                waits.extend((job.id >= 1_000_000).then_some((at, job.id)));
+                balancer.done(A, MS);
+            }
+            at += MS;
+        }
     }
-    assert!(at <= now + 300 * MS + TARGET, "{:?}", at - now);
+    assert!(!balancer.is_overloaded() && waits.len() == 200);
+    let first_come_first = waits.iter().skip_while(|(at, _)| *at < begin + 130 * MS).map(|(_, id)| *id);
+    assert!(first_come_first.clone().is_sorted() && first_come_first.count() > 100);
 }
 
 #[test]
@@ -314,4 +338,48 @@ proptest! {
         prop_assert_eq!(balancer.clear().len(), waiting.len());
         prop_assert!(!balancer.is_overloaded() && balancer.next_event().is_none());
     }
+}
+
+/// Ten tenants that send jobs of 5 ms at random, at 0.7 of what two workers can do, but the first one so many times as much. Returns the 99th percentile of
+/// how long the others' jobs wait, and how many of theirs were given up.
+fn others_p99(times: f64) -> (Duration, usize) {
+    const STEP: Duration = Duration::from_micros(100);
+    const SHARE: f64 = 0.7 * 2.0 / 0.005 / 10.0;
+    let (mut balancer, start) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let tenants: Vec<Tenant> = (1..=10).map(tenant).collect();
+    let (mut offered, mut given_up, mut waits) = (Vec::new(), 0, Vec::new());
+    let mut free_at = [start; 2];
+    for step in 0..100_000 {
+        let now = start + step * STEP;
+        for (at, tenant) in tenants.iter().enumerate() {
+            let rate = if at == 0 { times * SHARE } else { SHARE };
+            if random.random_bool(rate * STEP.as_secs_f64()) {
+                let labels = Labels { tenant: *tenant, ..Labels::default() };
+                balancer.offer(TestJob { labels, ..job(offered.len() as u32) }, now).unwrap();
+                offered.push((at, now));
+            }
+        }
+        while let Some(expired) = balancer.tick(now) {
+            let Expired::Shed(job) = expired else { panic!("{expired:?}") };
+            given_up += usize::from(offered[job.id as usize].0 > 0);
+        }
+        for (worker, free_at) in free_at.iter_mut().enumerate().filter(|(_, free_at)| **free_at <= now) {
+            balancer.done(WorkerId(worker), 5 * MS);
+            if let Some(job) = balancer.take(WorkerId(worker), now) {
+                let (at, since) = offered[job.id as usize];
+                waits.extend((at > 0).then_some(now - since));
+                *free_at = now + 5 * MS;
+            }
+        }
+    }
+    waits.sort_unstable();
+    (waits[waits.len() * 99 / 100], given_up)
+}
+
+#[test]
+fn a_tenant_that_sends_a_hundred_times_its_share_hardly_slows_the_others() {
+    let (alike, flooded) = (others_p99(1.0), others_p99(100.0));
+    assert_eq!(flooded.1, 0, "nothing of theirs is given up");
+    assert!(flooded.0 + 5 * MS <= (alike.0 + 5 * MS) * 3 / 2, "{flooded:?} {alike:?}");
 }
