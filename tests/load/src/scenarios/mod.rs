@@ -150,7 +150,7 @@ pub(crate) const ALL: [Scenario; 34] = [
     },
     Scenario {
         name: "tenants",
-        about: "10 tenants, open loop at 85 % of capacity, and one of them with 100 times its share",
+        about: "10 tenants, open loop at half of what two processors can do, and one of them with 100 times its share",
         rounds: 5,
         contest: tenants::contest,
     },

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::{Settings, ours};
 use crate::contest::{Contest, Drive};
+use crate::generator::closed::{self, Until};
 use crate::generator::schedule::{Arrival, poisson_of_each};
 use crate::generator::{Generator, open, priority};
 use crate::judge::{Bound, Requirement};
@@ -17,15 +18,16 @@ use crate::server::Running;
 
 const TENANTS: usize = 10;
 /// What each request costs.
-const MICROS: u64 = 5000;
+const MICROS: u64 = 10_000;
 const WORKERS: f64 = 2.0;
 /// How long requests of a tenant that sends too many wait before they are refused.
-pub(crate) const MAX_DELAY: Duration = Duration::from_millis(20);
+pub(crate) const MAX_DELAY: Duration = Duration::from_millis(40);
 /// The part of what the workers can do that all tenants together send.
-const LOAD: f64 = 0.85;
+const LOAD: f64 = 0.5;
 /// How much more the first sends.
 const TIMES: f64 = 100.0;
 const CONNECTIONS: usize = 1024;
+const WARM_UP_REQUESTS: u64 = 20;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 const EQUAL: &str = "ours, all alike";
@@ -37,6 +39,7 @@ pub(crate) fn contest(settings: &Settings) -> Result<Contest> {
     Ok(Contest {
         contestants: vec![
             ours(EQUAL, Kind::Tenants, load(1.0)),
+            ours("ours, all alike, not told apart", Kind::NoTenants, load(1.0)),
             ours(FLOODED, Kind::Tenants, load(TIMES)),
             ours(NO_TENANTS, Kind::NoTenants, load(TIMES)),
         ],
@@ -67,6 +70,8 @@ impl Tenants {
         let share = LOAD * WORKERS * 1e6 / MICROS as f64 / TENANTS as f64;
         let rates: Vec<f64> = (0..TENANTS).map(|tenant| if tenant == 0 { share * self.times } else { share }).collect();
         let mut generator = Generator::connect(server.address, CONNECTIONS)?.may_refuse();
+        // The first jobs find out how fast this machine is.
+        closed::run(&mut generator, &requests, |connection| connection % TENANTS, Until::Requests(WARM_UP_REQUESTS))?;
         let arrivals = poisson_of_each(self.seed + u64::from(round), &rates, WARM_UP + self.window);
         let found = open::run(&mut generator, &requests, &arrivals)?;
         let (mut others, mut refused) = (latencies(), 0_u32);
