@@ -193,12 +193,10 @@ impl<J: Job> Balancer<J> {
             self.roster.begin(worker, Run { entry: kept.entry(), since: now });
             return Some(kept.job);
         }
-        if may_work {
-            while let Some(job) = self.queue.take_out_hopeless(now) {
-                self.hopeless.push(job);
-            }
-        }
-        if let Some(entry) = self.queue.first(now).filter(|_| may_work && !self.must_choose()) {
+        if may_work
+            && !self.must_choose()
+            && let Some(entry) = self.queue.first_in_time(&mut self.hopeless, now)
+        {
             self.roster.begin(worker, Run { entry, since: now });
             return Some(self.queue.take(entry, None, now));
         }

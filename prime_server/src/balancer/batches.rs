@@ -14,10 +14,10 @@ impl<J: Job> Balancer<J> {
     /// The next job for a worker that has just [taken](Self::take) one, or waits for [more](Self::gather) of them.
     pub(crate) fn take_more(&mut self, worker: WorkerId, now: Instant) -> Option<J> {
         let Run { entry: before, .. } = self.roster.run(worker)?;
-        while let Some(job) = self.queue.take_out_hopeless(now).filter(|_| !self.still) {
-            self.hopeless.push(job);
+        if self.still {
+            return None;
         }
-        let entry = self.queue.first(now).filter(|_| !self.still)?;
+        let entry = self.queue.first_in_time(&mut self.hopeless, now)?;
         self.roster.add(worker, entry);
         Some(self.queue.take(entry, Some(before), now))
     }

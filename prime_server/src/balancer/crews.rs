@@ -244,12 +244,8 @@ impl<J: Job> Crews<J> {
     /// No job overtakes another one whose turn is before it. So while a job that was [`returned`](Self::returned) is the next and waits for a
     /// free thread, none is given ahead, as that has just been in vain.
     pub(crate) fn assign(&mut self, choose: Option<&mut Choose<'_, J>>, now: Instant) -> Option<(CrewId, JobKey, &J)> {
-        while self.room > 0
-            && let Some(job) = self.queue.take_out_hopeless(now)
-        {
-            self.hopeless.push(job);
-        }
-        let (slot, &Queued { returned_by }) = self.queue.waiting_note(self.queue.first(now)?)?;
+        let first = self.queue.first_in_time(&mut self.hopeless, now)?;
+        let (slot, &Queued { returned_by }) = self.queue.waiting_note(first)?;
         let mut chosen = None;
         let at = if self.free > 0 {
             let job = self.queue.waiting_at(slot)?;

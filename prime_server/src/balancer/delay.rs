@@ -13,8 +13,12 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 /// It is calm where what waits would be served, first come first, in this part of the target.
 const CALM: f64 = 0.5;
 
-/// A new sample's part of the mean time between two jobs that are taken.
+/// A new look's part of the mean time between two jobs that are taken.
 const NEW: f64 = 1.0 / 16.0;
+
+/// It is looked at so often at the most, or for a short target, so many times in that.
+const REST: Duration = Duration::from_millis(1);
+const TIMES: u32 = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Delay {
@@ -22,8 +26,10 @@ pub(super) struct Delay {
     /// Since when that should be otherwise, and when it was looked at last.
     since: Option<Instant>,
     looked: Option<Instant>,
-    /// When a job was taken last while others waited, and how many seconds there are between two.
-    taken: Option<Instant>,
+    /// How many jobs were taken since then, and whether some waited all the while.
+    taken: u32,
+    was_empty: bool,
+    /// How many seconds there are between two that are taken.
     pace: f64,
 }
 
@@ -32,16 +38,19 @@ impl Delay {
         self.overloaded
     }
 
-    /// A job was taken, and so many wait.
-    pub(super) fn took(&mut self, waiting: usize, now: Instant) {
-        if let Some(taken) = self.taken {
-            self.pace += (now.saturating_duration_since(taken).as_secs_f64() - self.pace) * NEW;
-        }
-        self.taken = (waiting > 0).then_some(now);
+    /// Whether it is time to [look](Self::look).
+    pub(super) fn is_due(&self, target: Duration, now: Instant) -> bool {
+        self.looked.is_none_or(|looked| now >= looked + REST.min(target / TIMES))
+    }
+
+    /// A job was taken.
+    pub(super) fn took(&mut self) {
+        self.taken += 1;
     }
 
     /// None waits any more. A queue that is not overloaded has not stood.
     pub(super) fn is_empty(&mut self) {
+        self.was_empty = true;
         if !self.overloaded {
             self.since = None;
         }
@@ -49,10 +58,16 @@ impl Delay {
 
     /// So many wait, the first of them since `oldest`.
     pub(super) fn look(&mut self, oldest: Instant, waiting: usize, target: Duration, now: Instant) {
-        let looked = self.looked.replace(now);
-        if looked.is_some_and(|looked| now.saturating_duration_since(looked) > INTERVAL && oldest > looked) {
-            // All that it was overloaded with is gone.
-            (self.overloaded, self.since) = (false, None);
+        let (taken, was_empty) = (std::mem::take(&mut self.taken), std::mem::take(&mut self.was_empty));
+        if let Some(looked) = self.looked.replace(now) {
+            let time = now.saturating_duration_since(looked);
+            if taken > 0 && !was_empty {
+                self.pace += (time.as_secs_f64() / f64::from(taken) - self.pace) * NEW;
+            }
+            if time > INTERVAL && oldest > looked {
+                // All that it was overloaded with is gone.
+                (self.overloaded, self.since) = (false, None);
+            }
         }
         // By Little's law.
         let is_calm = waiting as f64 * self.pace <= CALM * target.as_secs_f64();
@@ -76,7 +91,7 @@ mod tests {
     fn overloaded(now: Instant) -> Delay {
         let mut delay = Delay::default();
         for ms in 0..=100 {
-            delay.took(50, now + ms * MS);
+            delay.took();
             delay.look(now - 2 * TARGET, 50, TARGET, now + ms * MS);
         }
         assert!(delay.is_overloaded());
@@ -101,6 +116,7 @@ mod tests {
         let now = Instant::now();
         let mut delay = overloaded(now);
         let mut look = |ms: u32, waiting| {
+            delay.took();
             delay.look(now + ms * MS, waiting, TARGET, now + ms * MS);
             delay.is_overloaded()
         };

@@ -127,13 +127,13 @@ impl Lanes {
     }
 
     /// A tenant's job was taken from a lane.
-    pub(super) fn took(&mut self, id: LaneId, tenant: Tenant, now: Instant) {
+    pub(super) fn took(&mut self, id: LaneId, tenant: Tenant) {
         self.classes.take(id.level.into());
         let level = &mut self.levels[usize::from(id.level)];
         let expected = level.shares.take(id.flow.into());
         level.charge(tenant, expected);
         let flow = &mut level.flows[usize::from(id.flow)];
-        flow.delay.took(flow.waiting, now);
+        flow.delay.took();
     }
 
     /// A tenant's job of a lane has had a slot for so long.
@@ -184,6 +184,9 @@ impl Lanes {
     /// whenever a job has come or was taken.
     pub(super) fn look(&mut self, id: LaneId, target: Duration, offered: impl Fn(usize) -> Instant, now: Instant) {
         let flow = &mut self.levels[usize::from(id.level)].flows[usize::from(id.flow)];
+        if !flow.delay.is_due(target, now) {
+            return;
+        }
         let Some(oldest) = flow.firsts().map(offered).min() else { return };
         let before = flow.delay.is_overloaded();
         flow.delay.look(oldest, flow.waiting, target, now);

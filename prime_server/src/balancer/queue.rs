@@ -190,15 +190,19 @@ impl<J: Job, W, T> Queue<J, W, T> {
         self.lanes.next(self.options.order, &self.costs, |slot| self.entries[slot].offered, now)
     }
 
-    /// The job that is to be taken next, where that is hopeless by now.
-    pub(super) fn take_out_hopeless(&mut self, now: Instant) -> Option<J> {
-        if !self.options.refuse_hopeless {
-            return None;
+    /// As [`first`](Self::first), of those that can be done in time; the others are taken out, for `hopeless`.
+    pub(super) fn first_in_time(&mut self, hopeless: &mut Vec<J>, now: Instant) -> Option<usize> {
+        loop {
+            let slot = self.first(now)?;
+            if !self.options.refuse_hopeless {
+                return Some(slot);
+            }
+            let State::Waiting { job, .. } = &self.entries[slot].state else { unreachable!("what is in a lane waits") };
+            if !self.costs.is_hopeless(self.entries[slot].lane.kind(), now, job.deadline()) {
+                return Some(slot);
+            }
+            hopeless.extend(self.take_out(slot));
         }
-        let slot = self.first(now)?;
-        let State::Waiting { job, .. } = &self.entries[slot].state else { return None };
-        let is_late = self.costs.is_hopeless(job.labels().kind, now, job.deadline());
-        is_late.then(|| self.take_out(slot)).flatten()
     }
 
     /// The slots of the first of each lane.
@@ -269,7 +273,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
     pub(super) fn take(&mut self, slot: usize, note: T, now: Instant) -> J {
         self.unlink(slot);
         let Entry { lane, tenant, .. } = self.entries[slot];
-        self.lanes.took(lane, tenant, now);
+        self.lanes.took(lane, tenant);
         self.look(slot, now);
         match std::mem::replace(&mut self.entries[slot].state, State::Taken(note)) {
             State::Waiting { job, .. } => job,

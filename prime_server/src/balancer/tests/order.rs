@@ -27,12 +27,13 @@ fn of_kind(id: u32, kind: Kind) -> TestJob {
 /// Tenants that have no queue in common, by their numbers from 1.
 fn tenant(number: usize) -> Tenant {
     let mut dealt = BTreeSet::new();
-    let apart = (1_u64..).map(|n| Tenant::from_number(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)).filter(|tenant| {
-        let is_apart = hand(*tenant).all(|queue| !dealt.contains(&queue));
-        dealt.extend(hand(*tenant).filter(|_| is_apart));
-        is_apart
-    });
-    apart.skip(number - 1).next().expect("there is always another")
+    let mut apart =
+        (1_u64..).map(|n| Tenant::from_number(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)).filter(|tenant| {
+            let is_apart = hand(*tenant).all(|queue| !dealt.contains(&queue));
+            dealt.extend(hand(*tenant).filter(|_| is_apart));
+            is_apart
+        });
+    apart.nth(number - 1).expect("there is always another")
 }
 
 fn of_tenant(id: u32, number: usize) -> TestJob {
