@@ -41,7 +41,7 @@ pub const CURVES: [Curve; 4] = [
     Curve {
         name: "bimodal",
         shape: "bimodal",
-        policies: &["fifo", "demotion", "weighted", "strict", "srpt"],
+        policies: &["fifo", "demotion", "kinds", "strict", "srpt"],
         against: Against::Load(2),
     },
     Curve {
@@ -53,7 +53,7 @@ pub const CURVES: [Curve; 4] = [
     Curve {
         name: "pareto",
         shape: "pareto",
-        policies: &["fifo", "demotion", "weighted", "strict", "srpt"],
+        policies: &["fifo", "demotion", "kinds", "strict", "srpt"],
         against: Against::Load(2),
     },
     Curve {
