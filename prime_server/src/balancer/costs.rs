@@ -50,17 +50,19 @@ impl Costs {
         kind.said().or_else(learned).or(self.all.usual).unwrap_or_default()
     }
 
-    /// Whether a job of that kind cannot be done by then. To be asked once of each.
-    pub(super) fn is_hopeless(&mut self, kind: Kind, now: Instant, deadline: Instant) -> bool {
-        let Some(cost) = self.kinds.get_mut(kind.index()) else {
-            return kind.said().is_some_and(|takes| now + takes > deadline);
-        };
-        let Some(at_least) = kind.said().or(cost.at_least) else { return false };
-        if now + at_least <= deadline {
-            return false;
-        }
-        cost.refused += 1;
-        kind.said().is_some() || !cost.refused.is_multiple_of(PROBE)
+    /// Whether a job of that kind takes longer than until then.
+    pub(super) fn is_late(&self, kind: Kind, now: Instant, deadline: Instant) -> bool {
+        let learned = || self.kinds.get(kind.index())?.at_least;
+        kind.said().or_else(learned).is_some_and(|takes| now + takes > deadline)
+    }
+
+    /// Whether one that is late is tried all the same.
+    pub(super) fn probes(&mut self, kind: Kind) -> bool {
+        let cost = self.kinds.get_mut(kind.index()).filter(|_| kind.said().is_none());
+        cost.is_some_and(|cost| {
+            cost.refused += 1;
+            cost.refused.is_multiple_of(PROBE)
+        })
     }
 
     /// A job of that kind has run for so long.
@@ -148,13 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_in_time_is_refused_but_for_one_of_some() {
+    fn one_of_some_is_tried_that_would_be_late() {
         let (kind, now) = (Kind::number(0), Instant::now());
         let mut costs = learned(&[(kind, LONG, MANY + FEW)]);
-        assert!(!costs.is_hopeless(kind, now, now + 2 * LONG));
-        let refused = (0..4 * PROBE).filter(|_| costs.is_hopeless(kind, now, now + LONG / 2)).count();
-        assert_eq!(refused as u32, 4 * (PROBE - 1));
-        assert!(!costs.is_hopeless(Kind::number(1), now, now), "nothing is known of it");
+        assert!(!costs.is_late(kind, now, now + 2 * LONG) && costs.is_late(kind, now, now + LONG / 2));
+        assert_eq!((0..4 * PROBE).filter(|_| costs.probes(kind)).count(), 4);
+        assert!(!costs.is_late(Kind::number(1), now, now), "nothing is known of it");
     }
 
     #[test]
@@ -162,7 +163,7 @@ mod tests {
         let (kind, now) = (Kind::taking(LONG), Instant::now());
         let mut costs = learned(&[(kind, SHORT, 4 * MANY)]);
         assert!(costs.expected(kind) > LONG / 2 && costs.is_long(kind));
-        assert!((0..2 * PROBE).all(|_| costs.is_hopeless(kind, now, now + LONG / 2)));
-        assert!(Costs::default().is_hopeless(kind, now, now + LONG / 2));
+        assert!(costs.is_late(kind, now, now + LONG / 2) && !(0..2 * PROBE).any(|_| costs.probes(kind)));
+        assert!(Costs::default().is_late(kind, now, now + LONG / 2));
     }
 }

@@ -103,6 +103,8 @@ struct Entry<J, W, T> {
     tenant: Tenant,
     offered: Instant,
     expires: bool,
+    /// It is tried although it will be late.
+    probes: bool,
     /// It was taken, and nobody waits for it any more.
     abandoned: bool,
     state: State<J, W, T>,
@@ -171,18 +173,17 @@ impl<J: Job, W, T> Queue<J, W, T> {
         if self.waiting - self.parts >= room && !job.returns() && !job.is_part() {
             return Err(Refused::Full(job));
         }
-        if self.is_hopeless(&job, now) {
+        let (kind, deadline) = (job.labels().kind, job.deadline());
+        let is_late = self.options.refuse_hopeless && self.costs.is_late(kind, now, deadline);
+        let probes = is_late && self.costs.probes(kind);
+        if is_late && !probes {
             return Err(Refused::Hopeless(job));
         }
         let key = self.insert(job, note, now);
+        self.entries[key.slot as usize].probes = probes;
         self.link_last(key.slot as usize);
         self.look(key.slot as usize, now);
         Ok(key)
-    }
-
-    /// Whether a job takes longer than it has left, and is to be refused for that.
-    fn is_hopeless(&mut self, job: &J, now: Instant) -> bool {
-        self.options.refuse_hopeless && self.costs.is_hopeless(job.labels().kind, now, job.deadline())
     }
 
     /// The slot of the one that is to be taken next.
@@ -198,7 +199,9 @@ impl<J: Job, W, T> Queue<J, W, T> {
                 return Some(slot);
             }
             let State::Waiting { job, .. } = &self.entries[slot].state else { unreachable!("what is in a lane waits") };
-            if !self.costs.is_hopeless(self.entries[slot].lane.kind(), now, job.deadline()) {
+            let kind = self.entries[slot].lane.kind();
+            let is_late = !self.entries[slot].probes && self.costs.is_late(kind, now, job.deadline());
+            if !is_late || self.costs.probes(kind) {
                 return Some(slot);
             }
             hopeless.extend(self.take_out(slot));
@@ -416,6 +419,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
             tenant: job.labels().tenant,
             offered: now,
             expires: expires.is_some(),
+            probes: false,
             abandoned: false,
             state: State::Waiting { job, note, before: None, after: None },
         });

@@ -256,6 +256,23 @@ fn what_cannot_be_done_in_time_is_handed_back_when_it_comes_or_when_its_turn_doe
     lenient.offer(until(1, 5 * MS), now).unwrap();
 }
 
+#[test]
+fn one_of_some_that_cannot_be_done_in_time_is_tried_and_tells_when_they_have_become_shorter() {
+    let (mut balancer, now) = balancer(Options { refuse_hopeless: true, ..UNBOUNDED });
+    let kind = Kind::number(1);
+    let hasty = |id| TestJob { deadline: Some(now + 5 * MS), ..of_kind(id, kind) };
+    (0..100).for_each(|_| run(&mut balancer, of_kind(0, kind), 10 * MS, now));
+    let mut tried = 0;
+    for id in 0..5000 {
+        if balancer.offer(hasty(id), now).is_ok() {
+            assert_eq!(balancer.take(A, now).map(|job| job.id), Some(id), "it is not refused after all");
+            balancer.done(A, MS);
+            tried += 1;
+        }
+    }
+    assert!(balancer.hopeless().is_empty() && tried > 3000, "{tried}");
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Offer { kind: u8, tenant: u8, urgent: bool, left: u32 },
