@@ -12,11 +12,11 @@
 use std::time::{Duration, Instant};
 
 pub(crate) use self::classes::Order;
+pub(crate) use self::job::{Job, JobKey, Refused};
 use self::kept::{Kept, KeptJob, Whose};
 use self::quantum::Quantum;
-pub(crate) use self::queue::JobKey;
+pub(crate) use self::queue::Options;
 use self::queue::Queue;
-pub(crate) use self::queue::{Job, Options, Refused};
 use self::roster::{Roster, Run};
 use crate::ids::RequestId;
 
@@ -25,6 +25,7 @@ mod classes;
 mod costs;
 pub(crate) mod crews;
 mod delay;
+mod job;
 mod kept;
 mod lanes;
 mod quantum;

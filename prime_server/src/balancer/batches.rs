@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::queue::Job;
+use super::job::Job;
 use super::roster::Run;
 use super::{Balancer, WorkerId};
 use crate::ids::RequestId;

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use self::choice::Announced;
 pub(crate) use self::choice::Choose;
-use super::queue::{Job, JobKey, Options, Queue, Refused};
+use super::job::{Job, JobKey, Refused};
+use super::queue::{Options, Queue};
 use crate::affinity::Affinity;
 
 /// Names a crew, and never another one.

@@ -1,7 +1,7 @@
 //! Jobs that were taken out of the queue for one of several idle workers, while that is chosen and until it comes.
 
 use super::WorkerId;
-use super::queue::{Job, JobKey};
+use super::job::{Job, JobKey};
 use crate::ids::RequestId;
 
 #[derive(Debug)]

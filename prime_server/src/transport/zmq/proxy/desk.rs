@@ -18,8 +18,8 @@ use super::super::wire::{Command, Failure, Outcome, PeerId, Status, decode, enco
 use super::gauges::Gauges;
 use super::job::Held;
 use crate::affinity::Affinity;
+use crate::balancer::JobKey;
 use crate::balancer::crews::{Cancelled, Choose, CrewId, Crews};
-use crate::balancer::queue::JobKey;
 use crate::balancer::{Options as Queueing, Order, Refused};
 use crate::chooser::Chooser;
 use crate::context::Reason;
