@@ -128,8 +128,8 @@ impl<J: Job, W, T> Queue<J, W, T> {
         if self.waiting - self.parts >= room && !job.returns() && !job.is_part() {
             return Err(Refused::Full(job));
         }
-        let (kind, deadline) = (job.labels().kind, job.deadline());
-        let is_late = self.options.refuse_hopeless && self.costs.is_late(kind, now, deadline);
+        let kind = job.labels().kind;
+        let is_late = self.options.refuse_hopeless && self.costs.is_late(kind, now, job.deadline());
         let probes = is_late && self.costs.probes(kind);
         if is_late && !probes {
             return Err(Refused::Hopeless(job));
