@@ -75,6 +75,9 @@ pub(crate) struct StreamListener {
 /// How long what was sent may take to leave once the socket is closed, where nobody says otherwise.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
+/// How much later than the front end the kernel drops a peer that takes nothing, so that it is not told of one that has disconnected.
+const SPARED: Duration = Duration::from_secs(1);
+
 /// How many messages libzmq queues for one connection before it says that the peer does not read. With the front end's slices
 /// of 16 KiB that is 512 KiB.
 const SEND_QUEUE: i32 = 32;
@@ -92,7 +95,7 @@ const BACKLOG: i32 = 4096;
 
 impl StreamListener {
     /// Listens on an endpoint like `tcp://127.0.0.1:8002`; port 0 or `*` takes a free one. A peer that takes no byte of what
-    /// it was sent for longer than `take_answer` is dropped by the kernel.
+    /// it was sent for a second longer than `take_answer` is dropped by the kernel.
     pub(crate) fn bind(endpoint: &str, limits: &Limits) -> Result<Self, StartError> {
         let refuse =
             |problem: &str| StartError::Endpoint { endpoint: endpoint.to_owned(), problem: problem.to_owned() };
@@ -108,7 +111,7 @@ impl StreamListener {
             socket.set_linger(milliseconds(LAST_ANSWERS))?;
             socket.set_backlog(BACKLOG)?;
             socket.set_ipv6(endpoint.contains('['))?;
-            set_max_retransmit(&mut socket, limits.take_answer);
+            set_max_retransmit(&mut socket, limits.take_answer.saturating_add(SPARED));
             Ok(socket)
         };
         let system = |source: zmq::Error| StartError::System { doing: "open a ZeroMQ socket", source: source.into() };
