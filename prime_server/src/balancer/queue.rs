@@ -34,6 +34,20 @@ pub(crate) struct Options {
     pub(crate) attempts: u32,
 }
 
+impl Options {
+    /// Nothing is refused, tried again or given up.
+    pub(crate) const PLAIN: Self = Self {
+        queue: usize::MAX,
+        timeout: None,
+        wait: None,
+        max_delay: None,
+        refuse_hopeless: false,
+        order: Order::Weighted,
+        idempotent: false,
+        attempts: 1,
+    };
+}
+
 /// Jobs `J` with what their balancer notes of each while it waits (`W`) and once it is taken (`T`).
 #[derive(Debug)]
 pub(super) struct Queue<J, W, T> {

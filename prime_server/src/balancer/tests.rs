@@ -17,16 +17,7 @@ fn id(id: u32) -> RequestId {
     RequestId { key: id, generation: 0 }
 }
 
-const OPTIONS: Options = Options {
-    queue: 2,
-    timeout: None,
-    wait: None,
-    max_delay: None,
-    refuse_hopeless: false,
-    idempotent: false,
-    attempts: 3,
-    order: Order::Weighted,
-};
+const OPTIONS: Options = Options { queue: 2, attempts: 3, ..Options::PLAIN };
 const RAN: Duration = Duration::from_micros(10);
 const HOUR: Duration = Duration::from_secs(3600);
 const A: WorkerId = WorkerId(0);
@@ -314,7 +305,7 @@ proptest! {
     #[test]
     fn every_job_ends_once(events in proptest::collection::vec(event(), 1..200), timed: bool, strict: bool) {
         let timeout = timed.then_some(Duration::from_millis(500));
-        let mut balancer = Balancer::new(Options { queue: 5, timeout, wait: None, max_delay: None, refuse_hopeless: false, idempotent: false, attempts: 3, order: if strict { Order::Strict } else { Order::Weighted } }, SLOTS);
+        let mut balancer = Balancer::new(Options { queue: 5, timeout, attempts: 3, order: if strict { Order::Strict } else { Order::Weighted }, ..Options::PLAIN }, SLOTS);
         let mut model = Model::default();
         let mut parked: BTreeSet<usize> = BTreeSet::new();
         let mut now = Instant::now();

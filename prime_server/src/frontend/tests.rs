@@ -12,7 +12,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::flush::SLICE;
 use super::listener::{Peer, Sent};
 use super::*;
-use crate::balancer::{Options, Order, WorkerId};
+use crate::balancer::{Options, WorkerId};
 use crate::http1::Piece;
 use crate::loopback::{Loopback, Place};
 use crate::mailbox::mailbox;
@@ -137,16 +137,7 @@ impl Scene {
         };
         let (loopback, inbox) = mailbox().unwrap();
         let metrics = Arc::new(Metrics::new("test"));
-        let options = Options {
-            queue: 100,
-            timeout: None,
-            wait: None,
-            max_delay: None,
-            refuse_hopeless: false,
-            idempotent: false,
-            attempts: 3,
-            order: Order::Weighted,
-        };
+        let options = Options { queue: 100, attempts: 3, ..Options::PLAIN };
         let stage = Pool::of_test(STAGE, metrics.stage("stage", crate::metrics::Share::Whole), options, 1);
         let transport = Arc::new(Local::new(vec![stage], loopback.clone()));
         let network = Arc::new(Mutex::new(Network::default()));

@@ -140,7 +140,7 @@ mod tests {
     use http::StatusCode;
 
     use crate::Request;
-    use crate::balancer::{Options, Order, WorkerId};
+    use crate::balancer::{Options, WorkerId};
     use crate::loopback::Inbox;
     use crate::mailbox::mailbox;
     use crate::metrics::{Metrics, Share};
@@ -150,16 +150,7 @@ mod tests {
 
     fn pool(timeout: Option<Duration>) -> (Arc<Local>, Inbox) {
         let (loopback, inbox) = mailbox().expect("an eventfd");
-        let options = Options {
-            queue: 8,
-            timeout,
-            wait: None,
-            max_delay: None,
-            refuse_hopeless: false,
-            idempotent: true,
-            attempts: 3,
-            order: Order::Weighted,
-        };
+        let options = Options { queue: 8, timeout, idempotent: true, attempts: 3, ..Options::PLAIN };
         let stage = Pool::of_test(STAGE, Metrics::new("test").stage("stage", Share::Whole), options, 2);
         (Arc::new(Local::new(vec![stage], loopback)), inbox)
     }

@@ -10,16 +10,7 @@ use super::*;
 use crate::Priority;
 use crate::labels::Labels;
 
-const OPTIONS: Options = Options {
-    queue: 2,
-    timeout: None,
-    wait: None,
-    max_delay: None,
-    refuse_hopeless: false,
-    idempotent: false,
-    attempts: 1,
-    order: Order::Weighted,
-};
+const OPTIONS: Options = Options { queue: 2, ..Options::PLAIN };
 const RAN: Duration = Duration::from_micros(30);
 const A: WorkerId = WorkerId(0);
 const B: WorkerId = WorkerId(1);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
-use super::super::Order;
 use super::super::test_job::{TestJob, job};
 use super::*;
 
@@ -141,16 +140,7 @@ struct Model {
 impl Model {
     fn new(idempotent: bool, chooses: bool) -> Self {
         let wait = Some(Duration::from_millis(300));
-        let options = Options {
-            queue: 3,
-            timeout: None,
-            wait,
-            max_delay: None,
-            refuse_hopeless: false,
-            idempotent,
-            attempts: ATTEMPTS,
-            order: Order::Weighted,
-        };
+        let options = Options { queue: 3, wait, idempotent, attempts: ATTEMPTS, ..Options::PLAIN };
         Self {
             crews: Crews::new(options),
             chooses,
@@ -225,16 +215,7 @@ impl Model {
         match event {
             Event::SetOptions { queue, timeout, wait, idempotent } => {
                 let [timeout, wait] = [timeout, wait].map(|ms| ms.map(Duration::from_millis));
-                self.options = Options {
-                    queue,
-                    timeout,
-                    wait,
-                    max_delay: None,
-                    refuse_hopeless: false,
-                    idempotent,
-                    attempts: ATTEMPTS,
-                    order: Order::Weighted,
-                };
+                self.options = Options { queue, timeout, wait, idempotent, attempts: ATTEMPTS, ..Options::PLAIN };
                 self.crews.set_options(self.options);
                 for number in &self.waiting {
                     let job = self.jobs.get_mut(number).expect("it waits");

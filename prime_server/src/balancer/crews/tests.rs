@@ -2,20 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::Order;
 use super::super::test_job::{TestJob, job};
 use super::*;
 
-const OPTIONS: Options = Options {
-    queue: 9,
-    timeout: None,
-    wait: None,
-    max_delay: None,
-    refuse_hopeless: false,
-    idempotent: false,
-    attempts: 3,
-    order: Order::Weighted,
-};
+const OPTIONS: Options = Options { queue: 9, attempts: 3, ..Options::PLAIN };
 const RAN: Duration = Duration::from_millis(1);
 const IDEMPOTENT: Options = Options { idempotent: true, ..OPTIONS };
 const SECOND: Duration = Duration::from_secs(1);

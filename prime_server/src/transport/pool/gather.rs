@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::Request;
-    use crate::balancer::{Options, Order};
+    use crate::balancer::Options;
     use crate::context::{Context, Ticket};
     use crate::ids::{RequestId, StageId};
     use crate::loopback::Inbox;
@@ -87,16 +87,7 @@ mod tests {
         /// A pool whose workers take three jobs at a time, and wait for them so long.
         fn new(workers: usize, wait: Duration) -> Self {
             let (loopback, inbox) = mailbox().unwrap();
-            let options = Options {
-                queue: 9,
-                timeout: None,
-                wait: None,
-                max_delay: None,
-                refuse_hopeless: false,
-                idempotent: false,
-                attempts: 1,
-                order: Order::Weighted,
-            };
+            let options = Options { queue: 9, ..Options::PLAIN };
             let metrics = Metrics::new("test").stage("stage", Share::Whole);
             let pool = Pool::of_test_in_batches(STAGE, metrics, options, workers, Batching { most: 3, wait });
             Self { local: Arc::new(Local::new(vec![pool], loopback)), _inbox: inbox }

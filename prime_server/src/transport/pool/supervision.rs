@@ -203,7 +203,7 @@ impl Station {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balancer::{Options, Order};
+    use crate::balancer::Options;
     use crate::context::{Context, Ticket};
     use crate::ids::StageId;
     use crate::metrics::{Metrics, Share};
@@ -221,16 +221,7 @@ mod tests {
     #[test]
     fn a_job_before_which_none_waited_makes_room_as_soon_as_one_does() {
         let metrics = Arc::new(Metrics::new("test").stage("stage", Share::Whole));
-        let options = Options {
-            queue: 8,
-            timeout: None,
-            wait: None,
-            max_delay: None,
-            refuse_hopeless: false,
-            idempotent: false,
-            attempts: 1,
-            order: Order::Weighted,
-        };
+        let options = Options { queue: 8, ..Options::PLAIN };
         let size =
             Size { slots: 1, most: 1, demotes: true, batching: Batching::NONE, instances: 2, fed_from_afar: false };
         let (pool, now) = (Pool::new(StageId(0), metrics, options, size, Arc::default()), Instant::now());

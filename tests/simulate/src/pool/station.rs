@@ -56,16 +56,7 @@ pub(super) struct Station {
 
 impl Station {
     pub(super) fn new(machine: &Machine, order: Order) -> Self {
-        let options = Options {
-            queue: machine.queue,
-            timeout: None,
-            wait: None,
-            max_delay: None,
-            refuse_hopeless: false,
-            order,
-            idempotent: false,
-            attempts: 1,
-        };
+        let options = Options { queue: machine.queue, order, ..Options::PLAIN };
         let mut station = Self {
             start: Instant::now(),
             balancer: Balancer::in_batches(options, machine.workers, 1),

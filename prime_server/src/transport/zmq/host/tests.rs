@@ -1,5 +1,5 @@
 use super::*;
-use crate::balancer::{Options as Queueing, Order, WorkerId};
+use crate::balancer::{Options as Queueing, WorkerId};
 use crate::ids::StageId;
 use crate::mailbox::{Post, mailbox};
 use crate::metrics::{Metrics, Share};
@@ -51,16 +51,7 @@ impl Scene {
         let links = Links::new(zmq::Context::new(), options, identity);
         let (post, notes) = mailbox().unwrap();
         let metrics = Metrics::new("test");
-        let queueing = Queueing {
-            queue: usize::MAX,
-            timeout: None,
-            wait: None,
-            max_delay: None,
-            refuse_hopeless: false,
-            idempotent: false,
-            attempts: 3,
-            order: Order::Weighted,
-        };
+        let queueing = Queueing { attempts: 3, ..Queueing::PLAIN };
         let counts = metrics.stage("a", Share::Work);
         let pool = Arc::new(Pool::of_test_in_batches(StageId(0), counts, queueing, 1, batching));
         let outlet: Arc<dyn Outlet> = Arc::new(HostOutlet::new(post.clone(), vec![("a".to_owned(), Request::SCHEMA)]));

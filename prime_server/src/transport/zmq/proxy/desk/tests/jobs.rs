@@ -100,15 +100,7 @@ fn what_the_operator_has_set_holds_whatever_workers_say() {
     let timeout = Some(Duration::from_secs(2));
     let mut scene = Scene::set(Terms { queue: Some(0), timeout, idempotent: Some(true) });
     scene.front_end(A);
-    let terms = StageTerms {
-        slots: 1,
-        queue: 100,
-        timeout: Some(60_000),
-        idempotent: false,
-        strict_priority: false,
-        max_delay: None,
-        refuse_hopeless: false,
-    };
+    let terms = StageTerms { timeout: Some(60_000), ..TERMS };
     scene.say(W, &Command::Hello(Hello { role: Role::Worker, worker: Some(terms), ..hello(W) }));
     scene.enter(W);
     scene.job(A, 1);
