@@ -317,8 +317,18 @@ fn a_demoted_job_ends_while_short_ones_keep_every_worker_busy() {
         let workers = thread::available_parallelism().map_or(2, usize::from);
         let pipeline = Pipeline::new("p").metrics("/metrics").stage_from(first(stage)).workers(workers);
         let (_running, address) = start(&pipeline.demote(true).max_instances(workers + 4).build().unwrap());
+        /// Lets the others end, also where the test fails.
+        struct Over<'a>(&'a AtomicBool);
+
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
+            let _over = Over(&over);
             for _ in 0..4 * workers {
                 scope.spawn(|| {
                     let mut client = Client::connect(address);
@@ -329,7 +339,6 @@ fn a_demoted_job_ends_while_short_ones_keep_every_worker_busy() {
             }
             let mut long = send(address, "/long");
             assert_eq!(long.read().text(), "done");
-            over.store(true, Ordering::Relaxed);
         });
         assert!(demoted(address) >= 1.0);
     });
