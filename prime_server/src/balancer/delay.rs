@@ -23,9 +23,11 @@ const TIMES: u32 = 8;
 #[derive(Debug, Default)]
 pub(super) struct Delay {
     overloaded: bool,
-    /// Since when that should be otherwise, and when it was looked at last.
+    /// Since when that should be otherwise.
     since: Option<Instant>,
+    /// When it was looked at last, and when it is to be again.
     looked: Option<Instant>,
+    due: Option<Instant>,
     /// How many jobs were taken since then, and whether some waited all the while.
     taken: u32,
     was_empty: bool,
@@ -39,8 +41,8 @@ impl Delay {
     }
 
     /// Whether it is time to [look](Self::look).
-    pub(super) fn is_due(&self, target: Duration, now: Instant) -> bool {
-        self.looked.is_none_or(|looked| now >= looked + REST.min(target / TIMES))
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| now >= due)
     }
 
     /// A job was taken.
@@ -58,6 +60,7 @@ impl Delay {
 
     /// So many wait, the first of them since `oldest`.
     pub(super) fn look(&mut self, oldest: Instant, waiting: usize, target: Duration, now: Instant) {
+        self.due = Some(now + REST.min(target / TIMES));
         let (taken, was_empty) = (std::mem::take(&mut self.taken), std::mem::take(&mut self.was_empty));
         if let Some(looked) = self.looked.replace(now) {
             let time = now.saturating_duration_since(looked);

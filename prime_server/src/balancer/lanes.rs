@@ -184,7 +184,7 @@ impl Lanes {
     /// whenever a job has come or was taken.
     pub(super) fn look(&mut self, id: LaneId, target: Duration, offered: impl Fn(usize) -> Instant, now: Instant) {
         let flow = &mut self.levels[usize::from(id.level)].flows[usize::from(id.flow)];
-        if !flow.delay.is_due(target, now) {
+        if !flow.delay.is_due(now) {
             return;
         }
         let Some(oldest) = flow.firsts().map(offered).min() else { return };

@@ -3,6 +3,7 @@
 //! A histogram whose buckets grow with what they count, eight to each doubling, as HdrHistogram's with one digit and DDSketch's do. So a
 //! quantile is right to 1/16 of itself, whatever its magnitude. Each time [`WINDOW`] samples have come, all that was counted halves.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// Buckets to each doubling, as a power of two.
@@ -23,11 +24,13 @@ const WEIGHT: u32 = 16;
 pub(crate) struct Sketch {
     counts: Box<[u32; BUCKETS]>,
     total: u32,
+    /// From the first bucket that counts something to behind the last, which for most stages are a few.
+    used: Range<usize>,
 }
 
 impl Sketch {
     pub(crate) fn new() -> Self {
-        Self { counts: Box::new([0; BUCKETS]), total: 0 }
+        Self { counts: Box::new([0; BUCKETS]), total: 0, used: BUCKETS..0 }
     }
 
     /// How many samples there are, faded ones by what is left of them.
@@ -36,8 +39,10 @@ impl Sketch {
     }
 
     pub(crate) fn record(&mut self, took: Duration) {
-        self.counts[bucket(took)] += WEIGHT;
+        let bucket = bucket(took);
+        self.counts[bucket] += WEIGHT;
         self.total += WEIGHT;
+        self.used = self.used.start.min(bucket)..self.used.end.max(bucket + 1);
         if self.samples() >= 2 * WINDOW {
             self.fade();
         }
@@ -45,25 +50,27 @@ impl Sketch {
 
     /// What that share of the jobs take at most. `None` where nothing is known.
     pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
-        let rank = (f64::from(self.total) * share) as u64;
+        let rank = (f64::from(self.total) * share) as u32;
         let mut below = 0;
-        let at = self.counts.iter().position(|count| {
-            below += u64::from(*count);
+        let at = self.used.clone().find(|bucket| {
+            below += self.counts[*bucket];
             below > rank
         });
-        let at = at.or_else(|| self.counts.iter().rposition(|count| *count > 0))?;
-        Some(middle(at))
+        at.or(self.used.clone().last()).map(middle)
     }
 
     /// What jobs took, shortest first, and how many took it.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (Duration, f64)> {
-        let some = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        some.map(|(bucket, count)| (middle(bucket), f64::from(*count) / f64::from(WEIGHT)))
+        let some = self.used.clone().map(|bucket| (bucket, self.counts[bucket])).filter(|(_, count)| *count > 0);
+        some.map(|(bucket, count)| (middle(bucket), f64::from(count) / f64::from(WEIGHT)))
     }
 
     fn fade(&mut self) {
         self.counts.iter_mut().for_each(|count| *count /= 2);
         self.total = self.counts.iter().sum();
+        let counts = |bucket: &usize| self.counts[*bucket] > 0;
+        let (first, last) = (self.used.clone().find(counts), self.used.clone().rfind(counts));
+        self.used = first.zip(last).map_or(BUCKETS..0, |(first, last)| first..last + 1);
     }
 }
 

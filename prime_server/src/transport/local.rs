@@ -32,9 +32,9 @@ impl Local {
         &self.pools[stage.index()]
     }
 
-    /// One job, or the first refusal of several.
+    /// One job, or several that have one answer.
     fn dispatch(&self, to: StageId, jobs: &mut dyn Iterator<Item = Envelope>, now: Instant) -> Result<(), Rejected> {
-        self.dispatch_all(to, jobs, now).into_iter().next().map_or(Ok(()), Err)
+        self.dispatch_all(to, jobs, now).pop().map_or(Ok(()), Err)
     }
 }
 

@@ -199,7 +199,9 @@ impl Pool {
         if watch {
             self.supervisor.ring();
         }
-        cancelled.into_iter().for_each(|job| self.discard(job));
+        while let Some(job) = cancelled.pop() {
+            self.discard(job);
+        }
         Offered { refused, plan }
     }
 
@@ -330,11 +332,12 @@ impl Pool {
         if let Some(chooser) = &self.chooser {
             return self.choose(chooser, station);
         }
-        loop {
-            let summoned: [_; SUMMONED_AT_ONCE] = std::array::from_fn(|_| station.summon());
+        while let Some(first) = station.summon() {
+            let others: [_; SUMMONED_AT_ONCE - 1] = std::array::from_fn(|_| station.summon());
             drop(station);
-            summoned.iter().flatten().for_each(|seat| seat.unpark());
-            if summoned.last().is_none_or(Option::is_none) {
+            first.unpark();
+            others.iter().flatten().for_each(|seat| seat.unpark());
+            if others.last().is_none_or(Option::is_none) {
                 return;
             }
             station = self.lock();
@@ -345,6 +348,11 @@ impl Pool {
 impl Station {
     fn all_seats(&self) -> Vec<Arc<Seat>> {
         self.seats.iter().map(|(_, seat)| Arc::clone(seat)).collect()
+    }
+
+    /// A worker's jobs are over, if it had any, after they ran for so long.
+    fn over(&mut self, worker: WorkerId, ran: Option<Duration>) {
+        ran.into_iter().for_each(|ran| self.balancer.done(worker, ran));
     }
 
     fn summon(&mut self) -> Option<Arc<Seat>> {

@@ -37,6 +37,8 @@ pub(crate) struct Source {
     more: Vec<Envelope>,
     /// The requests of those of its jobs that are parts: if it is lost, the other parts are in vain.
     splits: Vec<Arc<Ticket>>,
+    /// How long the jobs ran that are over, as long as the pool has not been told: it is when the next one is taken, under one lock.
+    ran: Option<Duration>,
     /// The time, where it has just been looked up.
     now: Option<Instant>,
     /// What it has announced.
@@ -50,8 +52,8 @@ impl Pool {
         seat.take();
         // A spare is born with the supervisor's slice. What this cannot change, that could not either.
         let _ = Tid::current().set_slice(Duration::ZERO);
-        let (more, splits, now, affinity) = (Vec::new(), Vec::new(), None, Affinity::NONE);
-        Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, now, affinity }
+        let (more, splits, ran, now, affinity) = (Vec::new(), Vec::new(), None, None, Affinity::NONE);
+        Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, ran, now, affinity }
     }
 }
 
@@ -61,17 +63,17 @@ impl Source {
         loop {
             let now = self.now.take().unwrap_or_else(Instant::now);
             let mut station = self.pool.lock();
+            station.over(self.worker, self.ran.take());
             if station.closed || self.seat.is_dismissed() {
                 return Next::Drained;
             }
             let taken = station.balancer.take(self.worker, now);
-            let mut hopeless = station.balancer.hopeless();
             if let Some(job) = taken {
                 station.ready |= station.balancer.is_long(self.worker);
                 if self.pool.size.batching.most > 1 {
                     station = self.pool.gather(self.worker, &job, &mut self.more, station, now);
                 }
-                hopeless.append(&mut station.balancer.hopeless());
+                let hopeless = station.balancer.hopeless();
                 let watch = station.must_watch();
                 drop(station);
                 if watch {
@@ -82,6 +84,7 @@ impl Source {
                 self.splits.extend(parts.map(|job| Arc::clone(&job.context.ticket)));
                 return Next::Job(job);
             }
+            let hopeless = station.balancer.hopeless();
             if self.pool.chooser.is_some() {
                 // It has gone idle as others are, while a job may wait that one of them is to be chosen for.
                 self.pool.wake(station);
@@ -110,8 +113,8 @@ impl Source {
     }
 
     /// Answers jobs that cannot be done in time.
-    fn refuse(&self, hopeless: Vec<Envelope>) {
-        for job in hopeless {
+    fn refuse(&self, mut hopeless: Vec<Envelope>) {
+        while let Some(job) = hopeless.pop() {
             self.pool.metrics.ended(Ended::Hopeless);
             if job.context.part.is_some() {
                 self.outlet.cancel_parts(&job.context.ticket);
@@ -136,8 +139,7 @@ impl Source {
     /// The last jobs are over, at `now`, after they ran for so long: their outcomes are on their way.
     pub(crate) fn done(&mut self, ran: Duration, now: Instant) {
         self.splits.clear();
-        self.now = Some(now);
-        self.pool.lock().balancer.done(self.worker, ran);
+        (self.ran, self.now) = (Some(ran), Some(now));
     }
 
     /// A job is lost.
@@ -151,6 +153,7 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         let mut station = self.pool.lock();
+        station.over(self.worker, self.ran.take());
         let lost = station.balancer.lost(self.worker);
         station.announce(self.worker, Affinity::NONE);
         // If it had been summoned, another one is to come.
