@@ -395,7 +395,7 @@ impl<J: Job> Balancer<J> {
         self.queue.take_back(entry as usize, id)
     }
 
-    /// Takes all waiting jobs of a request out, where it is split and they may be many.
+    /// As [`cancel`](Self::cancel), all jobs of a request, where it is split and they may be many.
     pub(crate) fn cancel_all(&mut self, id: RequestId) -> Vec<J> {
         let kept: Vec<_> = std::iter::from_fn(|| self.kept.take_request(None, id)).collect();
         let mut waiting = self.queue.cancel_all(id);
@@ -430,9 +430,6 @@ impl<J: Job> Balancer<J> {
             Some(kept) => Some(self.unkept(kept)),
             None => self.queue.take_out(entry),
         };
-        if waiting.is_none() {
-            self.queue.abandon(entry);
-        }
         Some(waiting.map_or(Expired::Running(id), Expired::Waiting))
     }
 

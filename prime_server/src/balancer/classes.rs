@@ -43,16 +43,20 @@ impl Classes {
         self.0.none_waits(level);
     }
 
-    /// A job of a level is taken.
-    pub(super) fn take(&mut self, level: usize) {
-        let expected = self.0.take(level);
-        self.0.charge(level, expected / weight(level));
+    /// A job of a level gets a slot.
+    pub(super) fn begin(&mut self, level: usize) {
+        self.0.serve(level);
+        self.0.begin(level);
+    }
+
+    /// A job of a level has no slot any more.
+    pub(super) fn end(&mut self, level: usize) {
+        self.0.end(level);
     }
 
     /// A job of a level has had a slot for so long.
     pub(super) fn charge(&mut self, level: usize, time: Duration) {
-        let above = self.0.learn(level, time);
-        self.0.charge(level, above / weight(level));
+        self.0.charge(std::iter::once(level), time.as_secs_f64() / weight(level));
     }
 }
 
@@ -71,7 +75,8 @@ mod tests {
         for _ in 0..jobs {
             let next = classes.next(order).unwrap();
             let at = levels.iter().position(|(level, _)| *level == next).unwrap();
-            classes.take(next);
+            classes.begin(next);
+            classes.end(next);
             classes.charge(next, levels[at].1);
             had[at] += levels[at].1.as_secs_f64();
         }
@@ -101,13 +106,15 @@ mod tests {
         let mut classes = Classes::default();
         classes.wait(4);
         for _ in 0..1000 {
-            classes.take(4);
+            classes.begin(4);
+            classes.end(4);
             classes.charge(4, MS);
         }
         classes.wait(5);
         let fives = (0..300).filter(|_| {
             let next = classes.next(Order::Weighted).unwrap();
-            classes.take(next);
+            classes.begin(next);
+            classes.end(next);
             classes.charge(next, MS);
             next == 5
         });

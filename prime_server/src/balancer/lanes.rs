@@ -126,22 +126,27 @@ impl Lanes {
         }
     }
 
-    /// A tenant's job was taken from a lane.
+    /// A tenant's job was taken from a lane, and has a slot. What a tenant has counts for its whole hand: with as many flows as it may use, it
+    /// has one share.
     pub(super) fn took(&mut self, id: LaneId, tenant: Tenant) {
-        self.classes.take(id.level.into());
-        let level = &mut self.levels[usize::from(id.level)];
-        let expected = level.shares.take(id.flow.into());
-        level.charge(tenant, expected);
-        let flow = &mut level.flows[usize::from(id.flow)];
-        flow.delay.took();
+        self.classes.begin(id.level.into());
+        let Level { flows, shares } = &mut self.levels[usize::from(id.level)];
+        shares.serve(id.flow.into());
+        hand(tenant).for_each(|flow| shares.begin(flow));
+        flows[usize::from(id.flow)].delay.took();
+    }
+
+    /// A tenant's job of a lane has no slot any more.
+    pub(super) fn ended(&mut self, id: LaneId, tenant: Tenant) {
+        self.classes.end(id.level.into());
+        let shares = &mut self.levels[usize::from(id.level)].shares;
+        hand(tenant).for_each(|flow| shares.end(flow));
     }
 
     /// A tenant's job of a lane has had a slot for so long.
     pub(super) fn charge(&mut self, id: LaneId, tenant: Tenant, time: Duration) {
         self.classes.charge(id.level.into(), time);
-        let level = &mut self.levels[usize::from(id.level)];
-        let above = level.shares.learn(id.flow.into(), time);
-        level.charge(tenant, above);
+        self.levels[usize::from(id.level)].shares.charge(hand(tenant), time.as_secs_f64());
     }
 
     /// The kinds of which jobs wait, a bit each.
@@ -209,11 +214,6 @@ impl Level {
     fn shortest(&self, tenant: Tenant) -> usize {
         let waiting = |flow: &usize| self.flows.get(*flow).map_or(0, |flow| flow.waiting);
         hand(tenant).min_by_key(waiting).expect("a hand has a queue")
-    }
-
-    /// What a tenant has had counts for all its flows: with as many as it may use, it has one share.
-    fn charge(&mut self, tenant: Tenant, seconds: f64) {
-        hand(tenant).for_each(|flow| self.shares.charge(flow, seconds));
     }
 
     fn flow(&mut self, flow: usize) -> &mut Flow {

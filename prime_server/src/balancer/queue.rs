@@ -76,6 +76,8 @@ struct Entry<J, W, T> {
     probes: bool,
     /// It was taken, and nobody waits for it any more.
     abandoned: bool,
+    /// It was taken, and has had its slot since.
+    has_slot: bool,
     state: State<J, W, T>,
 }
 
@@ -220,10 +222,18 @@ impl<J: Job, W, T> Queue<J, W, T> {
         }
     }
 
-    /// A job that was taken has had a slot for so long.
+    /// A job that was taken has had a slot for so long, and has it no more.
     pub(super) fn charge(&mut self, slot: usize, time: Duration) {
+        self.leave_slot(slot);
         let Entry { lane, tenant, .. } = self.entries[slot];
         self.lanes.charge(lane, tenant, time);
+    }
+
+    fn leave_slot(&mut self, slot: usize) {
+        let Entry { lane, tenant, has_slot, .. } = &mut self.entries[slot];
+        if std::mem::take(has_slot) {
+            self.lanes.ended(*lane, *tenant);
+        }
     }
 
     /// A job that was taken has run for so long, where others may for that long before they make room.
@@ -244,8 +254,9 @@ impl<J: Job, W, T> Queue<J, W, T> {
     /// Takes a waiting job. Its place is kept, with a note, until it is [finished](Self::finish).
     pub(super) fn take(&mut self, slot: usize, note: T, now: Instant) -> J {
         self.unlink(slot);
-        let Entry { lane, tenant, .. } = self.entries[slot];
-        self.lanes.took(lane, tenant);
+        let Entry { lane, tenant, has_slot, .. } = &mut self.entries[slot];
+        *has_slot = true;
+        self.lanes.took(*lane, *tenant);
         self.look(slot, now);
         match std::mem::replace(&mut self.entries[slot].state, State::Taken(note)) {
             State::Waiting { job, .. } => job,
@@ -255,12 +266,14 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     /// Queues a job that was taken again, before the others, at its old place.
     pub(super) fn put_back(&mut self, slot: usize, job: J, note: W) {
+        self.leave_slot(slot);
         self.entries[slot].state = State::Waiting { job, note, before: None, after: None };
         self.link_first(slot);
     }
 
     /// Ends a job that was taken.
     pub(super) fn finish(&mut self, slot: usize) -> T {
+        self.leave_slot(slot);
         match self.remove(slot).state {
             State::Taken(note) => note,
             State::Waiting { .. } => unreachable!("only what was taken is finished"),
@@ -303,10 +316,10 @@ impl<J: Job, W, T> Queue<J, W, T> {
         self.abandoned
     }
 
-    /// Takes all waiting jobs of a request out.
+    /// As [`cancel`](Self::cancel), all jobs of a request.
     pub(super) fn cancel_all(&mut self, id: RequestId) -> Vec<J> {
         let slots: Vec<usize> = self.entries.iter().filter(|(_, entry)| entry.id == id).map(|(slot, _)| slot).collect();
-        slots.into_iter().filter_map(|slot| self.take_out(slot)).collect()
+        slots.into_iter().filter_map(|slot| self.cancel(slot, id)).collect()
     }
 
     /// Takes all waiting jobs out.
@@ -390,6 +403,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
             expires: expires.is_some(),
             probes: false,
             abandoned: false,
+            has_slot: false,
             state: State::Waiting { job, note, before: None, after: None },
         });
         let key = JobKey { serial: self.serial, slot: slot as u32 };

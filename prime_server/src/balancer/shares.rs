@@ -1,15 +1,15 @@
 //! Whose turn it is, where several wait that have shares.
 //!
 //! Stride scheduling (Waldspurger, 1995): whoever has had least for its weight goes next. What is shared is the time that jobs have slots,
-//! not their number, so that whoever has longer jobs gets no more for it. One that had nothing to do meanwhile has saved nothing up, or little, and when nobody waits all
-//! begin anew.
+//! not their number, so that whoever has longer jobs gets no more for it. A job that has its slot still counts as much as one takes on
+//! average. One that had nothing to do meanwhile has saved nothing up, or little, and when nobody waits all begin anew.
 
 use std::time::Duration;
 
 /// The most that can have shares.
 pub(super) const MOST: usize = u128::BITS as usize;
 
-/// A new sample's part of the mean time of somebody's jobs.
+/// A new sample's part of the mean.
 const NEW: f64 = 1.0 / 16.0;
 
 #[derive(Debug, Default)]
@@ -17,9 +17,9 @@ pub(super) struct Shares {
     /// Those of whom jobs wait, a bit each.
     waiting: u128,
     of: Vec<Share>,
-    /// What the one that was served last had had before.
+    /// The rank of the one that was served last.
     clock: f64,
-    /// The most that anybody has had.
+    /// The highest rank of all.
     most: f64,
     /// The seconds that one may be behind that after it had nothing to do.
     credit: f64,
@@ -29,8 +29,15 @@ pub(super) struct Shares {
 struct Share {
     /// The seconds that its jobs have had slots, for its weight.
     had: f64,
-    /// What one takes, as long as that is not known.
+    /// How many have one now, and what one takes on average.
+    running: u32,
     mean: f64,
+}
+
+impl Share {
+    fn rank(&self) -> f64 {
+        self.had + f64::from(self.running) * self.mean
+    }
 }
 
 impl Shares {
@@ -49,7 +56,7 @@ impl Shares {
         if self.waiting.is_power_of_two() {
             return self.first();
         }
-        self.all().min_by(|a, b| self.of[*a].had.total_cmp(&self.of[*b].had))
+        self.all().min_by(|a, b| self.of[*a].rank().total_cmp(&self.of[*b].rank()))
     }
 
     /// Those of whom jobs wait.
@@ -62,7 +69,7 @@ impl Shares {
         self.make_room(who);
         self.waiting |= 1 << who;
         let share = &mut self.of[who];
-        share.had = share.had.max(self.clock - self.credit);
+        share.had = share.had.max(self.clock - self.credit - f64::from(share.running) * share.mean);
     }
 
     /// No job of somebody waits any more.
@@ -74,27 +81,35 @@ impl Shares {
         }
     }
 
-    /// A job of somebody is taken. Returns the seconds that it is to be [charged](Self::charge) until it is known how long it has a slot.
-    pub(super) fn take(&mut self, who: usize) -> f64 {
-        let Share { had, mean } = self.of[who];
-        self.clock = self.clock.max(had);
-        mean
+    /// It is somebody's turn.
+    pub(super) fn serve(&mut self, who: usize) {
+        self.clock = self.clock.max(self.of[who].rank());
     }
 
-    /// A job of somebody has had a slot for so long. Returns the seconds that it is to be charged besides.
-    pub(super) fn learn(&mut self, who: usize, time: Duration) -> f64 {
-        let Share { mean, .. } = &mut self.of[who];
-        let above = time.as_secs_f64() - *mean;
-        *mean += above * NEW;
-        above
-    }
-
-    /// So many seconds count as had by somebody.
-    pub(super) fn charge(&mut self, who: usize, seconds: f64) {
+    /// A job of somebody gets a slot.
+    pub(super) fn begin(&mut self, who: usize) {
         self.make_room(who);
-        let had = &mut self.of[who].had;
-        *had += seconds;
-        self.most = self.most.max(*had);
+        let share = &mut self.of[who];
+        share.running += 1;
+        self.most = self.most.max(share.rank());
+    }
+
+    /// A job of somebody has no slot any more.
+    pub(super) fn end(&mut self, who: usize) {
+        self.of[who].running -= 1;
+    }
+
+    /// A job has had a slot for so many seconds, and all of these have it charged, who may have others that they are charged with too. So
+    /// each rises no higher than that one of them must which has had least: what one has had is never more than it was charged with alone, as in a
+    /// count-min sketch with conservative update (Estan and Varghese, 2002).
+    pub(super) fn charge(&mut self, whose: impl Iterator<Item = usize> + Clone, seconds: f64) {
+        let least = whose.clone().map(|who| self.of[who].had).fold(f64::INFINITY, f64::min);
+        for who in whose {
+            let Share { had, mean, .. } = &mut self.of[who];
+            *had = had.max(least + seconds);
+            *mean += (seconds - *mean) * NEW;
+            self.most = self.most.max(*had);
+        }
     }
 
     fn make_room(&mut self, who: usize) {

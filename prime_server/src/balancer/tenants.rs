@@ -2,7 +2,8 @@
 //!
 //! Stochastic fair queueing (McKenney, 1990) with shuffle sharding (as in Kubernetes' API Priority and Fairness): the queues have equal shares,
 //! and each tenant has a hand of [`HAND`] of them, dealt by its number; a job goes to the one of the hand in which fewest wait. So one tenant that
-//! floods its queues leaves another, whose hand is never quite the same but by a chance of one to ten million, one that is empty. What a tenant has had is charged to all queues of its hand, so that it has one share, however many of them it fills.
+//! floods its queues leaves another, whose hand is never quite the same but by a chance of one to ten million, one that is empty. What a tenant has had is charged to all queues of its hand, so that it has one share,
+//! however many of them it fills.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ pub(super) const CREDIT: Duration = Duration::from_millis(100);
 pub(super) const HAND: usize = 4;
 
 /// A tenant's queues, none of them twice. All that have no tenant share one.
-pub(super) fn hand(tenant: Tenant) -> impl Iterator<Item = usize> {
+pub(super) fn hand(tenant: Tenant) -> impl Iterator<Item = usize> + Clone {
     // Its last bit says only that there is a tenant.
     let mut rest = tenant.number() >> 1;
     let mut dealt = [usize::MAX; HAND];

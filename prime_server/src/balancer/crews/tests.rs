@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::super::test_job::{TestJob, job};
 use super::*;
+use crate::Tenant;
+use crate::labels::Labels;
 
 const OPTIONS: Options = Options { queue: 9, attempts: 3, ..Options::PLAIN };
 const RAN: Duration = Duration::from_millis(1);
@@ -185,6 +187,28 @@ fn a_returned_job_goes_before_all_others_to_another_free_crew_as_the_same_attemp
     let other = enlist(&mut crews, 9, 0);
     crews.done(first, keys[0], RAN);
     assert_eq!(crews.assign(None, Instant::now()), Some((other, keys[1], &job(2))));
+}
+
+#[test]
+fn a_returned_job_has_cost_its_tenant_nothing() {
+    let (mut crews, now) = crews(Options { queue: 99, ..OPTIONS });
+    let of_tenant =
+        |id, number| TestJob { labels: Labels { tenant: Tenant::from_number(number), ..Labels::default() }, ..job(id) };
+    // Their hands have no queue in common.
+    let (one, other) = (1, u64::MAX);
+    let worker = enlist(&mut crews, 1, 0);
+    for (tenant, ran) in [(one, 2 * RAN), (other, 3 * RAN)] {
+        let key = crews.offer(of_tenant(0, tenant), now).unwrap();
+        assert!(crews.assign(None, now).is_some());
+        crews.done(worker, key, ran);
+    }
+    let key = crews.offer(of_tenant(1, one), now).unwrap();
+    for _ in 0..3 {
+        assert_eq!(crews.assign(None, now).map(|(_, key, _)| key), Some(key));
+        crews.returned(worker, key);
+    }
+    crews.offer(of_tenant(2, other), now).unwrap();
+    assert_eq!(assigned(&mut crews), Some((worker, 1)));
 }
 
 #[test]

@@ -132,6 +132,32 @@ fn whoever_sends_little_does_not_wait_for_whoever_sends_much() {
     );
 }
 
+/// A tenant, and four others, of which each has one of its queues.
+fn beset() -> Vec<Tenant> {
+    let tenants = || (1_u64..).map(|n| Tenant::from_number(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1));
+    let one = tenants().next().expect("there are many");
+    let is_in_hand = |queue: &usize| hand(one).any(|other| other == *queue);
+    let has_only = |queue: usize, tenant: &Tenant| hand(*tenant).filter(is_in_hand).eq([queue]);
+    let others = hand(one).map(|queue| tenants().find(|tenant| has_only(queue, tenant)).expect("there are many"));
+    std::iter::once(one).chain(others).collect()
+}
+
+#[test]
+fn a_tenant_has_its_share_although_others_have_each_of_its_queues() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    let tenants = beset();
+    for id in 0..2000 {
+        let labels = Labels { tenant: tenants[id as usize % 5], ..Labels::default() };
+        balancer.offer(TestJob { labels, ..job(id) }, now).unwrap();
+    }
+    let mut had = [0; 5];
+    for _ in 0..500 {
+        had[balancer.take(A, now).unwrap().id as usize % 5] += 1;
+        balancer.done(A, MS);
+    }
+    assert!(had.iter().all(|jobs| (70..130).contains(jobs)), "{had:?}");
+}
+
 #[test]
 fn shares_are_of_time_and_not_of_jobs() {
     let (mut balancer, now) = balancer(UNBOUNDED);
