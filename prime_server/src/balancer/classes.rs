@@ -16,6 +16,12 @@ pub(crate) enum Order {
     Weighted,
 }
 
+impl Order {
+    pub(crate) fn new(strict: bool) -> Self {
+        if strict { Self::Strict } else { Self::Weighted }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Classes(Shares);
 

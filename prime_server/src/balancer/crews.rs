@@ -245,6 +245,9 @@ impl<J: Job> Crews<J> {
     /// No job overtakes another one whose turn is before it. So while a job that was [`returned`](Self::returned) is the next and waits for a
     /// free thread, none is given ahead, as that has just been in vain.
     pub(crate) fn assign(&mut self, choose: Option<&mut Choose<'_, J>>, now: Instant) -> Option<(CrewId, JobKey, &J)> {
+        if self.free == 0 && self.room == 0 {
+            return None;
+        }
         let first = self.queue.first_in_time(&mut self.hopeless, now)?;
         let (slot, &Queued { returned_by }) = self.queue.waiting_note(first)?;
         let mut chosen = None;
@@ -335,7 +338,7 @@ impl<J: Job> Crews<J> {
         self.queue.clear()
     }
 
-    /// The job that will next have waited for too long with no crew there to take it, and when. It is the first of its priority:
+    /// The job that will next have waited for too long with no crew there to take it, and when. It is the first of its lane:
     /// what was queued again came before the last crew left, and what came before that all counts from then.
     fn next_unattended(&self) -> Option<(Instant, usize)> {
         let wait = self.queue.options().wait?;

@@ -6,33 +6,33 @@
 
 use std::time::{Duration, Instant};
 
-/// A queue is overloaded once something has waited longer than the target for so long, and no more once it has been calm for so long: without a break, since
-/// one that is looked at while nothing happens to wait would else have to stand for that long again.
+/// A queue becomes overloaded when what waits there has waited longer than the target for so long without a break, and is no more when it has
+/// been calm for so long without a break. A moment without jobs ends no overload.
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 
 /// It is calm where what waits would be served, first come first, in this part of the target.
 const CALM: f64 = 0.5;
 
-/// A new look's part of the mean time between two jobs that are taken.
+/// A new sample's part of the mean time between two jobs that are taken.
 const NEW: f64 = 1.0 / 16.0;
 
-/// It is looked at so often at the most, or for a short target, so many times in that.
+/// The shortest time between two looks, or that part of the target if it is less.
 const REST: Duration = Duration::from_millis(1);
 const TIMES: u32 = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Delay {
     overloaded: bool,
-    /// Since when that should be otherwise.
+    /// Since when that has been to change.
     since: Option<Instant>,
     /// When it was looked at last, and when it is to be again.
     looked: Option<Instant>,
     due: Option<Instant>,
-    /// How many jobs were taken since then, and whether some waited all the while.
+    /// Since when some have waited without a break and none that was taken is in the pace, and how many were taken meanwhile.
+    counted: Option<Instant>,
     taken: u32,
-    was_empty: bool,
-    /// How many seconds there are between two that are taken.
-    pace: f64,
+    /// How many seconds there are between two that are taken, while others wait.
+    pace: Option<f64>,
 }
 
 impl Delay {
@@ -47,12 +47,12 @@ impl Delay {
 
     /// A job was taken.
     pub(super) fn took(&mut self) {
-        self.taken += 1;
+        self.taken = self.taken.saturating_add(1);
     }
 
     /// None waits any more. A queue that is not overloaded has not stood.
-    pub(super) fn is_empty(&mut self) {
-        self.was_empty = true;
+    pub(super) fn emptied(&mut self) {
+        self.counted = None;
         if !self.overloaded {
             self.since = None;
         }
@@ -61,25 +61,38 @@ impl Delay {
     /// So many wait, the first of them since `oldest`.
     pub(super) fn look(&mut self, oldest: Instant, waiting: usize, target: Duration, now: Instant) {
         self.due = Some(now + REST.min(target / TIMES));
-        let (taken, was_empty) = (std::mem::take(&mut self.taken), std::mem::take(&mut self.was_empty));
-        if let Some(looked) = self.looked.replace(now) {
-            let time = now.saturating_duration_since(looked);
-            if taken > 0 && !was_empty {
-                self.pace += (time.as_secs_f64() / f64::from(taken) - self.pace) * NEW;
-            }
-            if time > INTERVAL && oldest > looked {
-                // All that it was overloaded with is gone.
-                (self.overloaded, self.since) = (false, None);
-            }
+        if let Some(looked) = self.looked.replace(now)
+            && now.saturating_duration_since(looked) > INTERVAL
+            && oldest > looked
+        {
+            // All that it was overloaded with is gone.
+            (self.overloaded, self.since) = (false, None);
         }
         // By Little's law.
-        let is_calm = waiting as f64 * self.pace <= CALM * target.as_secs_f64();
+        let is_calm = waiting as f64 * self.pace(now) <= CALM * target.as_secs_f64();
         let should_change = if self.overloaded { is_calm } else { now.saturating_duration_since(oldest) > target };
         if !should_change {
             self.since = None;
         } else if now.saturating_duration_since(*self.since.get_or_insert(now)) >= INTERVAL {
             (self.overloaded, self.since) = (!self.overloaded, None);
         }
+    }
+
+    /// How many seconds there are between two jobs that are taken, by those that were taken until now.
+    fn pace(&mut self, now: Instant) -> f64 {
+        let time = now.saturating_duration_since(*self.counted.get_or_insert_with(|| {
+            self.taken = 0;
+            now
+        }));
+        if self.taken == 0 {
+            // It takes that long at least.
+            return self.pace.unwrap_or_default().max(time.as_secs_f64());
+        }
+        let sample = time.as_secs_f64() / f64::from(self.taken);
+        (self.counted, self.taken) = (Some(now), 0);
+        let pace = self.pace.get_or_insert(sample);
+        *pace += (sample - *pace) * NEW;
+        *pace
     }
 }
 
@@ -134,11 +147,24 @@ mod tests {
     fn a_moment_without_jobs_ends_no_overload_and_a_long_one_does() {
         let now = Instant::now();
         let mut delay = overloaded(now);
-        delay.is_empty();
+        delay.emptied();
         delay.look(now + 150 * MS, 9, TARGET, now + 150 * MS);
         assert!(delay.is_overloaded());
-        delay.is_empty();
+        delay.emptied();
         delay.look(now + 251 * MS, 9, TARGET, now + 251 * MS);
         assert!(!delay.is_overloaded());
+    }
+
+    #[test]
+    fn a_job_that_is_taken_less_often_than_looked_for_makes_no_calm() {
+        let (mut delay, now) = (Delay::default(), Instant::now());
+        // A job takes 50 ms, and is looked for each 10 ms: the twentieth waits for a second.
+        for look in 0..100 {
+            if look % 5 == 0 {
+                delay.took();
+            }
+            delay.look(now - 2 * 200 * TARGET, 20, 200 * TARGET, now + look * 10 * MS);
+            assert!(look < 11 || delay.is_overloaded(), "{look}");
+        }
     }
 }

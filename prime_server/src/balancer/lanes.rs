@@ -118,7 +118,7 @@ impl Lanes {
             of_flow.kinds &= !(1 << kind.index());
         }
         if of_flow.waiting == 0 {
-            of_flow.delay.is_empty();
+            of_flow.delay.emptied();
             of_level.shares.none_waits(flow.into());
             if of_level.shares.first().is_none() {
                 self.classes.none_waits(level.into());
@@ -180,9 +180,13 @@ impl Lanes {
 
     /// The first of each lane in which jobs wait.
     pub(super) fn firsts(&self) -> impl Iterator<Item = usize> {
+        self.flows().flat_map(Flow::firsts)
+    }
+
+    /// Those in which jobs wait.
+    fn flows(&self) -> impl Iterator<Item = &Flow> {
         let levels = self.classes.all().map(|level| &self.levels[level]);
-        let flows = levels.flat_map(|level| level.shares.all().map(|flow| &level.flows[flow]));
-        flows.flat_map(Flow::firsts)
+        levels.flat_map(|level| level.shares.all().map(|flow| &level.flows[flow]))
     }
 
     /// Looks whether a lane's flow is overloaded, which is so where its jobs have waited longer than the target for some time. To be called
@@ -200,8 +204,19 @@ impl Lanes {
 
     /// The first of each lane of the flows that are overloaded.
     pub(super) fn overloaded(&self) -> impl Iterator<Item = usize> {
-        let flows = (self.overloaded > 0).then(|| self.levels.iter().flat_map(|level| &level.flows));
+        let flows = (self.overloaded > 0).then(|| self.flows());
         flows.into_iter().flatten().filter(|flow| flow.delay.is_overloaded()).flat_map(Flow::firsts)
+    }
+
+    /// Whether a lane's flow is, so that its newest go first.
+    pub(super) fn is_overloaded(&self, id: LaneId) -> bool {
+        self.levels[usize::from(id.level)].flows[usize::from(id.flow)].delay.is_overloaded()
+    }
+
+    /// From now on, none is.
+    pub(super) fn forget_overload(&mut self) {
+        self.levels.iter_mut().flat_map(|level| &mut level.flows).for_each(|flow| flow.delay = Delay::default());
+        self.overloaded = 0;
     }
 
     fn flow_mut(&mut self, id: LaneId) -> &mut Flow {

@@ -116,6 +116,9 @@ impl<J: Job, W, T> Queue<J, W, T> {
     /// are.
     pub(super) fn set_options(&mut self, options: Options) {
         self.options = options;
+        if options.max_delay.is_none() {
+            self.lanes.forget_overload();
+        }
         let Some(timeout) = options.timeout else { return };
         for (slot, entry) in &mut self.entries {
             if !entry.expires && matches!(entry.state, State::Waiting { .. }) {
@@ -172,7 +175,11 @@ impl<J: Job, W, T> Queue<J, W, T> {
             let State::Waiting { job, .. } = &self.entries[slot].state else { unreachable!("what is in a lane waits") };
             let kind = self.entries[slot].lane.kind();
             let is_late = !self.entries[slot].probes && self.costs.is_late(kind, now, job.deadline());
-            if !is_late || self.costs.probes(kind) {
+            if !is_late {
+                return Some(slot);
+            }
+            if self.costs.probes(kind) {
+                self.entries[slot].probes = true;
                 return Some(slot);
             }
             hopeless.extend(self.take_out(slot));
@@ -206,7 +213,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
         self.lanes.overloaded().next().is_some()
     }
 
-    /// A job has come or gone: looks whether those that it waited with have waited for too long.
+    /// A job has come or was taken: looks whether those that it waited with have waited for too long.
     fn look(&mut self, slot: usize, now: Instant) {
         let Self { options, lanes, entries, .. } = self;
         if let Some(target) = options.max_delay {
@@ -264,11 +271,15 @@ impl<J: Job, W, T> Queue<J, W, T> {
         }
     }
 
-    /// Queues a job that was taken again, before the others, at its old place.
+    /// Queues a job that was taken again, before the others, at its old place. Where the newest go first, that is at the end.
     pub(super) fn put_back(&mut self, slot: usize, job: J, note: W) {
         self.leave_slot(slot);
         self.entries[slot].state = State::Waiting { job, note, before: None, after: None };
-        self.link_first(slot);
+        if self.lanes.is_overloaded(self.entries[slot].lane) {
+            self.link_last(slot);
+        } else {
+            self.link_first(slot);
+        }
     }
 
     /// Ends a job that was taken.

@@ -110,6 +110,11 @@ impl PipelineOptions {
             timeout.is_none_or(|limit| !limit.is_zero()),
             place,
             "the timeout is 0, so that every job would be answered 504",
+        )?;
+        require(
+            stage.options.max_delay.is_none_or(|delay| !delay.is_zero()),
+            place,
+            "`max_delay` is 0, so that whatever waits at all would be answered 503: leave it out, or give a time",
         )
     }
 }

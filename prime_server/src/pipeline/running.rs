@@ -237,7 +237,7 @@ fn pool(built: &Built, id: StageId, metrics: &Metrics, call: &Arc<Call>) -> Pool
         refuse_hopeless: stage.options.refuse_hopeless.unwrap_or(true),
         idempotent: stage.options.idempotent,
         attempts: ATTEMPTS,
-        order: if stage.options.strict_priority { Order::Strict } else { Order::Weighted },
+        order: Order::new(stage.options.strict_priority),
     };
     let size = workers::size(stage, workers::of(stage), built.settings.max_in_flight);
     let metrics = Arc::new(workers::metrics(stage, metrics, Share::Whole));

@@ -42,7 +42,7 @@ impl Transport for Local {
     fn dispatch_all(&self, to: StageId, jobs: &mut dyn Iterator<Item = Envelope>, now: Instant) -> Vec<Rejected> {
         let offered = self.pool(to).offer(jobs, now);
         if offered.plan {
-            self.loopback.send(Note::Plan(to));
+            self.plan(to);
         }
         offered.refused
     }
@@ -125,6 +125,10 @@ impl Outlet for Local {
         }
     }
 
+    fn plan(&self, stage: StageId) {
+        self.loopback.send(Note::Plan(stage));
+    }
+
     fn dropped(&self, _: RequestId) {}
 
     fn cancel_parts(&self, ticket: &Ticket) {
@@ -149,8 +153,11 @@ mod tests {
     const STAGE: StageId = StageId(0);
 
     fn pool(timeout: Option<Duration>) -> (Arc<Local>, Inbox) {
+        pool_of(Options { queue: 8, timeout, idempotent: true, attempts: 3, ..Options::PLAIN })
+    }
+
+    fn pool_of(options: Options) -> (Arc<Local>, Inbox) {
         let (loopback, inbox) = mailbox().expect("an eventfd");
-        let options = Options { queue: 8, timeout, idempotent: true, attempts: 3, ..Options::PLAIN };
         let stage = Pool::of_test(STAGE, Metrics::new("test").stage("stage", Share::Whole), options, 2);
         (Arc::new(Local::new(vec![stage], loopback)), inbox)
     }
@@ -252,6 +259,28 @@ mod tests {
         offer(&local, first);
         assert!(local.dispatch_all(STAGE, &mut [second].into_iter(), Instant::now()).is_empty());
         assert_eq!(local.pools()[0].load(), (0, 0));
+    }
+
+    #[test]
+    fn the_front_end_is_told_of_an_overload_that_is_found_after_the_last_offer() {
+        let max_delay = Some(Duration::from_millis(1));
+        let (local, inbox) = pool_of(Options { max_delay, ..Options::PLAIN });
+        let mut source = source(&local, 0);
+        let mut jobs = (0..200).map(job);
+        assert!(local.dispatch_all(STAGE, &mut jobs, Instant::now()).is_empty());
+        for _ in 0..200 {
+            assert!(inbox.notes.is_empty(), "the queue has not stood for long enough");
+            assert!(matches!(source.next(), Next::Job(_)));
+            if let Ok(note) = inbox.notes.try_recv() {
+                assert!(matches!(note, Note::Plan(STAGE)), "{note:?}");
+                let (expired, _) = local.tick(STAGE, Instant::now());
+                assert!(!expired.is_empty() && expired.iter().all(|expired| matches!(expired, Expired::Shed(_))));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+            source.done(Duration::ZERO, Instant::now());
+        }
+        panic!("it was not told");
     }
 
     #[test]

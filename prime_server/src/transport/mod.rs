@@ -122,6 +122,8 @@ pub(crate) trait Outlet: Send + Sync + fmt::Debug {
     fn dropped(&self, id: RequestId);
     /// A part of the request has the answer: the others are in vain.
     fn cancel_parts(&self, ticket: &Ticket);
+    /// A stage's balancer has something to do sooner than whoever calls [`Pool::tick`] knows.
+    fn plan(&self, _stage: StageId) {}
     /// A worker runs a batch, and could have had so many jobs more. For whoever has the queue, if that is not here, as are those that follow.
     fn runs_with_fewer(&self, _worker: WorkerId, _lacks: usize) {}
     /// It does not run that any more.

@@ -190,6 +190,19 @@ fn a_returned_job_goes_before_all_others_to_another_free_crew_as_the_same_attemp
 }
 
 #[test]
+fn a_job_that_returns_to_an_overloaded_queue_is_the_next_as_any_that_returns() {
+    let (mut crews, now) = crews(Options { queue: 999, max_delay: Some(RAN), ..OPTIONS });
+    for id in 1..=200 {
+        offer(&mut crews, id, now + id * RAN);
+    }
+    let crew = enlist(&mut crews, 1, 0);
+    let (_, key, job) = crews.assign(None, now + 200 * RAN).expect("a thread is free");
+    assert_eq!(job.id, 200, "the newest go first");
+    crews.returned(crew, key);
+    assert_eq!(assigned(&mut crews), Some((crew, 200)));
+}
+
+#[test]
 fn a_returned_job_has_cost_its_tenant_nothing() {
     let (mut crews, now) = crews(Options { queue: 99, ..OPTIONS });
     let of_tenant =

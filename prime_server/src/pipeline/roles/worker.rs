@@ -12,7 +12,7 @@ use super::super::running::ATTEMPTS;
 use super::super::workers;
 use super::page::{Loads, Page};
 use super::{Control, Links, Process, ended_within, join, peer_id, system};
-use crate::balancer::Options;
+use crate::balancer::{Options, Order};
 use crate::discovery::Watch;
 use crate::ids::StageId;
 use crate::mailbox::{Post, mailbox};
@@ -87,8 +87,8 @@ pub(super) fn start(built: &Built, role: &WorkerRole) -> Result<Process, StartEr
     let (post, notes) = mailbox().map_err(|error| system("make an eventfd", error))?;
     let all_metrics = Arc::new(Metrics::new(&built.name));
     let metrics = Arc::new(workers::metrics(stage, &all_metrics, Share::Work));
-    // The proxies have the queue, the timeout and the attempts.
-    let queueing = Options { attempts: ATTEMPTS, ..Options::PLAIN };
+    // The proxies have the queue, the timeout and the attempts; what they have given ahead keeps its order.
+    let queueing = Options { attempts: ATTEMPTS, order: Order::new(stage.options.strict_priority), ..Options::PLAIN };
     let (call, size) = (
         Arc::new(Call::default()),
         Size { fed_from_afar: true, ..workers::size(stage, threads.into(), built.settings.max_in_flight) },

@@ -75,7 +75,11 @@ impl Source {
                 }
                 let hopeless = station.balancer.hopeless();
                 let watch = station.must_watch();
+                let plan = station.balancer.is_overloaded() && station.must_plan();
                 drop(station);
+                if plan {
+                    self.outlet.plan(self.pool.stage);
+                }
                 if watch {
                     self.pool.supervisor.ring();
                 }

@@ -121,7 +121,7 @@ impl Desk {
             refuse_hopeless: terms.refuse_hopeless,
             idempotent: self.idempotent,
             attempts: ATTEMPTS,
-            order: if terms.strict_priority { Order::Strict } else { Order::Weighted },
+            order: Order::new(terms.strict_priority),
         });
     }
 
