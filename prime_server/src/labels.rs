@@ -31,8 +31,9 @@ impl Kind {
         Self((number % Self::NUMBERS) as u8)
     }
 
-    /// Work of which you know how long it takes at the stage where it takes longest, in about: nothing is learned of it. It is told apart
-    /// in steps of 1.4 times, from 1 µs to 71 minutes; what is beyond counts as the last step.
+    /// Work of which you know how long it takes at the stage where it takes longest, in about. That counts at each stage until it has run 16
+    /// jobs of about that estimate; then it is what those took there, so that a wrong estimate costs little. Estimates are told apart in steps of
+    /// 1.4 times, from 1 µs to 71 minutes; what is beyond counts as the last step.
     #[must_use]
     pub fn taking(time: Duration) -> Self {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);

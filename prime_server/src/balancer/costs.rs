@@ -44,32 +44,33 @@ struct Cost {
 }
 
 impl Costs {
-    /// What a job of that kind is expected to take. One of a kind of which little is known takes what all do.
+    /// What a job of that kind is expected to take. One of a kind of which little is known takes what the user has said, or what all do.
     pub(super) fn expected(&self, kind: Kind) -> Duration {
-        let learned = || self.kinds.get(kind.index())?.usual;
-        kind.said().or_else(learned).or(self.all.usual).unwrap_or_default()
+        let learned = self.kinds.get(kind.index()).and_then(|cost| cost.usual);
+        learned.or_else(|| kind.said()).or(self.all.usual).unwrap_or_default()
     }
 
-    /// Whether a job of that kind takes longer than until then.
+    /// Whether a job of that kind takes longer than until then, by those that have run: what the user has said may be of another stage.
     pub(super) fn is_late(&self, kind: Kind, now: Instant, deadline: Instant) -> bool {
-        let learned = || self.kinds.get(kind.index())?.at_least;
-        kind.said().or_else(learned).is_some_and(|takes| now + takes > deadline)
+        let at_least = self.kinds.get(kind.index()).and_then(|cost| cost.at_least);
+        at_least.is_some_and(|takes| now + takes > deadline)
     }
 
     /// Whether one that is late is tried all the same.
     pub(super) fn probes(&mut self, kind: Kind) -> bool {
-        let cost = self.kinds.get_mut(kind.index()).filter(|_| kind.said().is_none());
-        cost.is_some_and(|cost| {
+        self.kinds.get_mut(kind.index()).is_some_and(|cost| {
             cost.refused += 1;
             cost.refused.is_multiple_of(PROBE)
         })
     }
 
-    /// A job of that kind has run for so long.
-    pub(super) fn learn(&mut self, kind: Kind, ran: Duration, quantum: Duration) {
+    /// A job of that kind has run for so long. One that was cut short would have taken longer, nobody knows how long: twice that or what others
+    /// do, so that jobs of which none is ever done are known for long.
+    pub(super) fn learn(&mut self, kind: Kind, ran: Duration, was_cut: bool, quantum: Duration) {
         if kind.index() >= self.kinds.len() {
             self.kinds.resize(kind.index() + 1, Cost::default());
         }
+        let ran = if was_cut { self.expected(kind).max(2 * ran) } else { ran };
         self.all.learn(ran);
         let cost = &mut self.kinds[kind.index()];
         cost.learn(ran);
@@ -81,7 +82,7 @@ impl Costs {
 
     /// Whether nearly every job of the kind of that number outruns the quantum.
     fn outruns(&self, kind: usize) -> bool {
-        let takes = Kind::from_byte(kind as u8).said().or(self.kinds[kind].at_least);
+        let takes = self.kinds[kind].at_least.or_else(|| Kind::from_byte(kind as u8).said());
         takes.is_some_and(|takes| takes > self.quantum)
     }
 
@@ -121,7 +122,7 @@ mod tests {
     fn learned(runs: &[(Kind, Duration, u32)]) -> Costs {
         let mut costs = Costs::default();
         for (kind, ran, times) in runs {
-            (0..*times).for_each(|_| costs.learn(*kind, *ran, QUANTUM));
+            (0..*times).for_each(|_| costs.learn(*kind, *ran, false, QUANTUM));
         }
         costs
     }
@@ -159,11 +160,23 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_says_counts_and_not_what_is_learned() {
+    fn what_the_user_says_counts_until_more_is_known() {
         let (kind, now) = (Kind::taking(LONG), Instant::now());
-        let mut costs = learned(&[(kind, SHORT, 4 * MANY)]);
-        assert!(costs.expected(kind) > LONG / 2 && costs.is_long(kind));
-        assert!(costs.is_late(kind, now, now + LONG / 2) && !(0..2 * PROBE).any(|_| costs.probes(kind)));
-        assert!(Costs::default().is_late(kind, now, now + LONG / 2));
+        let costs = learned(&[(Kind::number(0), SHORT, MANY), (kind, SHORT, FEW - 1)]);
+        assert!(costs.expected(kind) > LONG / 2 && !costs.is_late(kind, now, now + LONG / 2));
+        let costs = learned(&[(kind, SHORT, MANY + FEW)]);
+        assert!(about(costs.expected(kind), SHORT) && !costs.is_long(kind));
+        assert!(!costs.is_late(kind, now, now + LONG / 2) && costs.is_late(kind, now, now + SHORT / 2));
+    }
+
+    #[test]
+    fn what_is_always_cut_short_is_known_for_long_and_what_is_at_times_for_what_it_takes() {
+        let (kind, now) = (Kind::number(0), Instant::now());
+        let mut costs = Costs::default();
+        (0..MANY + FEW).for_each(|_| costs.learn(kind, LONG, true, QUANTUM));
+        assert!(costs.is_late(kind, now, now + LONG));
+        let mut costs = learned(&[(kind, LONG, MANY + FEW)]);
+        (0..8 * MANY).for_each(|_| costs.learn(kind, SHORT, true, QUANTUM));
+        assert!(about(costs.expected(kind), LONG));
     }
 }

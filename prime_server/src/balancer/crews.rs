@@ -307,6 +307,7 @@ impl<J: Job> Crews<J> {
         }
         let held = self.held_mut(slot);
         let cancelled = Cancelled::Running(held.crew, held.job.take()?);
+        self.queue.abandon(slot);
         self.queue.never_expire(slot);
         Some(cancelled)
     }

@@ -245,7 +245,8 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     /// A job that was taken has run for so long, where others may for that long before they make room.
     pub(super) fn learn(&mut self, slot: usize, ran: Duration, quantum: Duration) {
-        self.costs.learn(self.entries[slot].lane.kind(), ran, quantum);
+        let Entry { lane, abandoned, .. } = self.entries[slot];
+        self.costs.learn(lane.kind(), ran, abandoned, quantum);
     }
 
     /// Whether a job is of a kind of which nearly all outrun the quantum.

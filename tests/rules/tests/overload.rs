@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use prime_server::Kind;
 use prime_server::prelude::*;
 use processes::start as start_processes;
 use support::{Answer, Client, Gate, first, get, start};
@@ -74,26 +73,42 @@ fn a_proxy_gives_up_what_has_waited_for_too_long() {
     assert_eq!(held.read().status, 200);
 }
 
+/// Has a server learn how long its jobs take, then asks for one that has a tenth of that. Says what the answer is, and how many jobs have run.
+fn ask_hasty(address: std::net::SocketAddr, runs: &AtomicU32) -> (Answer, u32) {
+    const MANY: u32 = 100;
+    runs.store(0, Ordering::Relaxed);
+    let mut client = Client::connect(address);
+    (0..MANY).for_each(|_| client.send_get("/"));
+    assert!((0..MANY).all(|_| client.read().status == 200));
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nX-Timeout-Ms: 5\r\n\r\n");
+    let answer = client.read();
+    // Whatever was let in has run before this.
+    assert_eq!(client.get("/").status, 200);
+    (answer, runs.load(Ordering::Relaxed) - MANY - 1)
+}
+
 #[test]
 fn what_cannot_be_done_in_time_is_refused_at_once_if_the_stage_does_so() {
     let runs = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&runs);
     let stage = move |_: Request, _: &Context| {
         counted.fetch_add(1, Ordering::Relaxed);
+        // Its work.
+        thread::sleep(Duration::from_millis(50));
         "done"
     };
-    let kind = |_: &prime_server::Head| Kind::taking(Duration::from_secs(60));
     let pipeline = |refuse| {
-        let pipeline = Pipeline::new("p").kind(kind).metrics("/metrics").stage_from(first(stage.clone()));
-        pipeline.refuse_hopeless(refuse).build().unwrap()
+        let pipeline = Pipeline::new("p").metrics("/metrics").deadline_header("x-timeout-ms");
+        pipeline.stage_from(first(stage.clone())).workers(8).refuse_hopeless(refuse).build().unwrap()
     };
     let (_running, address) = start(&pipeline(true));
-    let answer = get(address, "/");
-    assert_eq!((answer.status, runs.load(Ordering::Relaxed)), (504, 0));
+    let (answer, ran) = ask_hasty(address, &runs);
+    assert_eq!((answer.status, ran), (504, 0));
     assert_eq!(answer.text(), "the request cannot be done in the time that it has\n");
     assert_eq!(get(address, "/metrics").metric("prime_refused_total", &["reason=\"hopeless\""]), Some(1.0));
-    let parts = start_processes(&pipeline(true), &[("first", 1)]);
-    assert_eq!((get(parts.address, "/").status, runs.load(Ordering::Relaxed)), (504, 0));
+    let parts = start_processes(&pipeline(true), &[("first", 8)]);
+    let (answer, ran) = ask_hasty(parts.address, &runs);
+    assert_eq!((answer.status, ran), (504, 0));
     let (_running, address) = start(&pipeline(false));
-    assert_eq!((get(address, "/").status, runs.load(Ordering::Relaxed)), (200, 1));
+    assert_eq!(ask_hasty(address, &runs).1, 1);
 }
