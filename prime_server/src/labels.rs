@@ -75,7 +75,10 @@ pub struct Tenant(u64);
 
 impl Tenant {
     /// The tenant that this names: a key, an address, `None` for all that have none. Two may be taken for one, by a chance of one to 2^63; which do
-    /// is another in each process, so that nobody can choose a name to be taken for another.
+    /// is another in each process, so that nobody can choose a name to be taken for another. With several front ends a name is thereby a tenant for
+    /// each.
+    ///
+    /// Name only what was checked: whoever may make up names has as many shares.
     #[must_use]
     pub fn of(name: impl Hash) -> Self {
         static STATE: OnceLock<RandomState> = OnceLock::new();

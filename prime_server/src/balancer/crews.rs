@@ -168,6 +168,11 @@ impl<J: Job> Crews<J> {
         self.queue.waiting_at(slot).or_else(|| self.queue.taken_at(slot)?.job.as_ref())
     }
 
+    /// When a job was offered.
+    pub(crate) fn offered(&self, key: JobKey) -> Option<Instant> {
+        self.queue.find(key).map(|slot| self.queue.offered(slot))
+    }
+
     /// The crew that has a job.
     pub(crate) fn holder(&self, key: JobKey) -> Option<CrewId> {
         let held = self.queue.taken_at(self.queue.find(key)?)?;

@@ -204,8 +204,9 @@ impl Listener for StreamListener {
         let peer = Peer(u32::from_be_bytes(id));
         if self.bytes.is_empty() {
             self.loans.forget(peer);
-            let address = self.bytes.gets("Peer-Address").and_then(|address| address.parse().ok());
-            return Some(Event::Toggled(peer, address));
+            let address = self.bytes.gets("Peer-Address").and_then(|address| address.parse::<IpAddr>().ok());
+            // A client has the same address whether the socket is of both families or of one.
+            return Some(Event::Toggled(peer, address.map(|address| address.to_canonical())));
         }
         Some(Event::Bytes(peer, &self.bytes))
     }

@@ -87,9 +87,10 @@ impl Settings {
     pub(crate) fn time_of(&self, head: &Head) -> ControlFlow<Response, Duration> {
         let Some(name) = &self.deadline_header else { return Continue(self.deadline) };
         let Some(said) = head.headers().get(name) else { return Continue(self.deadline) };
-        let digits = said.to_str().ok().filter(|said| said.bytes().all(|byte| byte.is_ascii_digit()));
-        match digits.and_then(|digits| digits.parse().ok()) {
-            Some(milliseconds) => Continue(self.deadline.min(Duration::from_millis(milliseconds))),
+        let is_number = |said: &&str| !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit());
+        match said.to_str().ok().filter(is_number) {
+            // What is too large to be read is longer than any deadline.
+            Some(number) => Continue(self.deadline.min(Duration::from_millis(number.parse().unwrap_or(u64::MAX)))),
             None => {
                 Break((StatusCode::BAD_REQUEST, format!("`{name}` is no number of milliseconds\n")).into_response())
             }

@@ -133,8 +133,10 @@ fn a_header_shortens_the_deadline_and_never_lengthens_it() {
         (answer.status, answer.text().to_owned())
     };
     assert_eq!(ask("/", "1800000"), (200, "29".to_owned()));
-    assert_eq!(ask("/", "36000000"), (200, "59".to_owned()));
-    for wrong in ["", "soon", "-1", "+1", "1.5", "1s", "18446744073709551616"] {
+    for longer in ["36000000", "18446744073709551616"] {
+        assert_eq!(ask("/", longer), (200, "59".to_owned()), "{longer}");
+    }
+    for wrong in ["", "soon", "-1", "+1", "1.5", "1s"] {
         assert_eq!(ask("/", wrong), (400, "`x-timeout-ms` is no number of milliseconds\n".to_owned()), "{wrong}");
     }
     assert_eq!(ask("/stuck", "20").0, 504);

@@ -123,6 +123,9 @@ fn where_a_request_comes_from_is_known_in_every_layout() {
     let (running, address) = start(&pipeline);
     assert_eq!(get(address, "/").text(), "Some(127.0.0.1)");
     assert_eq!(running.client().call(Request::get("/")).unwrap().body().as_bytes(), b"None");
+    let of_both_families = pipeline.start("tcp://[::]:0").unwrap();
+    let port = of_both_families.address().unwrap().port();
+    assert_eq!(get(([127, 0, 0, 1], port).into(), "/").text(), "Some(127.0.0.1)");
     let parts = start_processes(&pipeline, &[("first", 1)]);
     assert_eq!(get(parts.address, "/").text(), "Some(127.0.0.1)");
 }

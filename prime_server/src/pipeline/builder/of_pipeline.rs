@@ -78,17 +78,18 @@ impl<L> Pipeline<L> {
     /// | `prime_connections` | gauge | open connections |
     /// | `prime_requests_in_flight` | gauge | requests accepted and not yet answered |
     /// | `prime_answers_total{code}` | counter | answers by status |
-    /// | `prime_refused_total{reason}` | counter | requests and connections answered at the door: `route`, `max_in_flight`, `queue_full`, `held`, `connections`, `too_slow`, `draining`, `deadline` |
+    /// | `prime_refused_total{reason}` | counter | requests and connections answered at the door: `route`, `max_in_flight`, `queue_full`, `held`, `connections`, `too_slow`, `draining`, `deadline`, `hopeless`, `unwritable` |
     /// | `prime_malformed_frames_total` | counter | frames of other processes that were dropped |
     /// | `prime_stage_retried_total` | counter | jobs tried again by a proxy, since their worker was lost |
     /// | `prime_stage_queue_length` | gauge | jobs that wait for a worker |
     /// | `prime_stage_in_flight` | gauge | jobs that a worker runs |
+    /// | `prime_stage_workers` | gauge | workers that may run jobs, [demoted](Self::demote) ones not among them |
     /// | `prime_stage_queue_delay_seconds` | histogram | how long jobs waited for a worker |
     /// | `prime_stage_ahead_delay_seconds` | histogram | of a worker process: how long jobs that it had taken ahead waited for a thread |
     /// | `prime_stage_run_seconds` | histogram | how long jobs ran; of several in one call, each its part of that |
     /// | `prime_stage_batch_jobs` | histogram | of stages that take several jobs at a time: how many there were in a call |
     /// | `prime_stage_demoted_total` | counter | jobs that ran for long while others waited, and [made room](Self::demote) |
-    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `done` (of a proxy: one of these two), `panicked`, `queue_full` (of the next stage), `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `answered_already` |
+    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `done` (of a proxy: one of these two), `panicked`, `queue_full` (of the next stage), `hopeless`, `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `overloaded`, `answered_already` |
     pub fn metrics(mut self, path: impl Into<String>) -> Self {
         self.options.metrics = Some(path.into());
         self

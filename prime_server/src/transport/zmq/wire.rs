@@ -225,6 +225,7 @@ impl Command<'_> {
     pub(super) const BEAT: u8 = 4;
     pub(super) const BYE: u8 = 5;
     pub(super) const FRAGMENT: u8 = 14;
+    pub(super) const AFFINITY: u8 = 15;
 }
 
 /// Bytes as they stand in a frame.

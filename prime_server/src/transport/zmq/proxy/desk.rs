@@ -153,7 +153,10 @@ impl Desk {
     }
 
     fn take(&mut self, peer: usize, frame: &[u8], now: Instant) {
-        let taken = decode(frame).is_some_and(|command| self.command(peer, command, now));
+        // Many empty values take far more room than their frame.
+        let is_too_long =
+            frame.first() == Some(&Command::AFFINITY) && frame.len() > MOST_VALUES * (Affinity::MOST + 2) + 4;
+        let taken = !is_too_long && decode(frame).is_some_and(|command| self.command(peer, command, now));
         if !taken {
             self.gauges.malformed.inc();
             let name = &self.peers[peer].name;
@@ -185,7 +188,10 @@ impl Desk {
                 }
             }
             (&Kind::Worker { crew, .. }, Command::Outcome { job, ran, ends, body }) => {
-                self.outcome(crew, JobKey::from_bits(job), Duration::from_micros(ran), ends, body);
+                let (key, ran) = (JobKey::from_bits(job), Duration::from_micros(ran));
+                // None has run for longer than it is here.
+                let ran = self.crews.offered(key).map_or(ran, |since| ran.min(now.saturating_duration_since(since)));
+                self.outcome(crew, key, ran, ends, body);
             }
             (&Kind::Worker { crew, .. }, Command::Return { job }) => self.crews.returned(crew, JobKey::from_bits(job)),
             (&Kind::Worker { crew, .. }, Command::Announce { slots, ahead }) => {

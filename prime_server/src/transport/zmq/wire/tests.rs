@@ -65,7 +65,7 @@ fn what_ends_a_job_is_all_but_heads_and_pieces() {
 }
 
 #[test]
-fn the_first_byte_says_what_is_about_the_link_itself() {
+fn the_first_byte_says_what_is_looked_at_before_it_is_read() {
     let pieces = pieces();
     for command in commands(&pieces) {
         let first = match command {
@@ -76,6 +76,7 @@ fn the_first_byte_says_what_is_about_the_link_itself() {
             Command::Beat => Command::BEAT,
             Command::Bye => Command::BYE,
             Command::Fragment { .. } => Command::FRAGMENT,
+            Command::Affinity { .. } => Command::AFFINITY,
             _ => continue,
         };
         assert_eq!(encode(&command)[0], first);

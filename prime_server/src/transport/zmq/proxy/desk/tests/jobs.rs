@@ -16,6 +16,16 @@ fn a_job_goes_to_a_worker_as_it_came_and_its_outcome_back_under_its_senders_numb
 }
 
 #[test]
+fn no_job_has_run_for_longer_than_the_proxy_has_it() {
+    let mut scene = Scene::with_worker(1);
+    scene.say(A, &Command::Job { job: 77, left: 5_000_000, attempt: 1, always: false, body: b"" });
+    let job = scene.given_one(W);
+    scene.now += Duration::from_micros(300);
+    scene.say(W, &Command::Outcome { job, ran: u64::MAX, ends: true, body: b"" });
+    assert_eq!(scene.said(A), [Command::Outcome { job: 77, ran: 300, ends: true, body: b"" }]);
+}
+
+#[test]
 fn what_is_left_of_a_job_is_no_more_than_its_stages_timeout() {
     let mut scene = Scene::new();
     scene.front_end(A);
