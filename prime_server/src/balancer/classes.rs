@@ -30,7 +30,7 @@ impl Classes {
     pub(super) fn next(&self, order: Order) -> Option<usize> {
         match order {
             Order::Strict => self.0.first(),
-            Order::Weighted => self.0.next(),
+            Order::Weighted => self.0.next(|level| level),
         }
     }
 

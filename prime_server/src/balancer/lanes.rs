@@ -163,7 +163,9 @@ impl Lanes {
         now: Instant,
     ) -> Option<usize> {
         let level = &self.levels[self.classes.next(order)?];
-        let flow = &level.flows[level.shares.next()?];
+        // Those of one tenant have had the same.
+        let oldest = |flow: usize| level.flows[flow].firsts().map(&offered).min();
+        let flow = &level.flows[level.shares.next(oldest)?];
         let candidate =
             |kind: usize| if flow.delay.is_overloaded() { flow.lanes[kind].last } else { flow.lanes[kind].first };
         if flow.kinds.is_power_of_two() {

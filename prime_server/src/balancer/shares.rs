@@ -51,12 +51,13 @@ impl Shares {
         (self.waiting != 0).then(|| self.waiting.trailing_zeros() as usize)
     }
 
-    /// Whose job is to be taken next. Of equals it is the first.
-    pub(super) fn next(&self) -> Option<usize> {
+    /// Whose job is to be taken next. Of equals it is the first by what `order` says.
+    pub(super) fn next<O: Ord>(&self, order: impl Fn(usize) -> O) -> Option<usize> {
         if self.waiting.is_power_of_two() {
             return self.first();
         }
-        self.all().min_by(|a, b| self.of[*a].rank().total_cmp(&self.of[*b].rank()))
+        let rank = |who: usize| self.of[who].rank();
+        self.all().min_by(|a, b| rank(*a).total_cmp(&rank(*b)).then_with(|| order(*a).cmp(&order(*b))))
     }
 
     /// Those of whom jobs wait.

@@ -132,6 +132,50 @@ fn whoever_sends_little_does_not_wait_for_whoever_sends_much() {
     );
 }
 
+/// Each tenant has so many clients, who send their next job when the last is done, a millisecond each, to one worker. Returns how many of each
+/// tenant's are done of so many, and how many are done while one waits, at the most.
+fn closed_loop(tenants: &[Tenant], clients: usize, jobs: usize) -> (Vec<usize>, usize) {
+    let (mut balancer, start) = balancer(UNBOUNDED);
+    // A job's number is the moment at which it was sent, and whose it is.
+    let offer = |balancer: &mut Balancer<TestJob>, of: usize, at: usize| {
+        let labels = Labels { tenant: tenants[of], ..Labels::default() };
+        let job = TestJob { labels, ..job((at * tenants.len() + of) as u32) };
+        balancer.offer(job, start + at as u32 * MS).unwrap();
+    };
+    for _ in 0..clients {
+        (0..tenants.len()).for_each(|of| offer(&mut balancer, of, 0));
+    }
+    let (mut done, mut longest) = (vec![0; tenants.len()], 0);
+    for at in 0..jobs {
+        let job = balancer.take(A, start + at as u32 * MS).expect("some wait");
+        let (since, of) = (job.id as usize / tenants.len(), job.id as usize % tenants.len());
+        (done[of], longest) = (done[of] + 1, longest.max(at - since));
+        balancer.done(A, MS);
+        offer(&mut balancer, of, at + 1);
+    }
+    let since = balancer.clear().into_iter().map(|job| job.id as usize / tenants.len()).min();
+    (done, longest.max(jobs - since.expect("some wait")))
+}
+
+#[test]
+fn requests_of_one_tenant_leave_in_their_order() {
+    for tenant in (1..50_u64).map(Tenant::of) {
+        let (_, longest) = closed_loop(&[tenant], 12, 200);
+        assert!(longest <= 12, "{longest}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_tenant_has_its_share_however_many_there_are_and_whichever_queues_they_have(seed: u32, tenants in 2..40_usize, clients in 1..4_usize) {
+        let tenants: Vec<Tenant> = (0..tenants).map(|n| Tenant::from_number(u64::from(seed).wrapping_add(n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)).collect();
+        let rounds = 60;
+        let (done, longest) = closed_loop(&tenants, clients, rounds * tenants.len());
+        prop_assert!(done.iter().all(|jobs| (rounds / 2..=2 * rounds).contains(jobs)), "{:?}", done);
+        prop_assert!(longest <= 4 * clients * tenants.len(), "{longest}");
+    }
+}
+
 /// A tenant, and four others, of which each has one of its queues.
 fn beset() -> Vec<Tenant> {
     let tenants = || (1_u64..).map(|n| Tenant::from_number(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1));
