@@ -90,8 +90,17 @@ impl Seat {
         self.thread.get().is_some_and(|(thread, _)| thread.id() == thread::current().id())
     }
 
-    pub(crate) fn tid(&self) -> Option<Tid> {
-        self.thread.get().map(|(_, tid)| *tid)
+    pub(crate) fn tid(&self) -> Option<&Tid> {
+        self.thread.get().map(|(_, tid)| tid)
+    }
+
+    /// The worker, demoted and back in our code: it is as it was again. False where the process may not decide that.
+    pub(crate) fn restore(&self) -> bool {
+        let restored = self.tid().is_some_and(|tid| tid.restore().is_ok());
+        if restored {
+            self.gate.restored();
+        }
+        restored
     }
 
     /// The worker is not needed any more.

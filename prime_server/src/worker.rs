@@ -12,7 +12,6 @@ use crate::balancer::WorkerId;
 use crate::compression::compress;
 use crate::context::Sink;
 use crate::ids::StageId;
-use crate::kernel::Tid;
 use crate::metrics::StageMetrics;
 use crate::panics::{caught, log};
 use crate::runner::{Job, Runner, RunnerFactory};
@@ -207,11 +206,8 @@ impl Worker {
             *sink = job.context.sink.take().or(sink.take());
         }
         let over = Over { panic: ran.err(), ended, time: ended.saturating_duration_since(started) };
-        if demoted {
-            if Tid::current().restore().is_err() {
-                return Then::Leave(Box::new(Ran { jobs: std::mem::take(jobs), over }));
-            }
-            self.seat.gate.restored();
+        if demoted && !self.seat.restore() {
+            return Then::Leave(Box::new(Ran { jobs: std::mem::take(jobs), over }));
         }
         self.finish(jobs, over, source)
     }

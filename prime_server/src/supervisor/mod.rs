@@ -51,11 +51,17 @@ pub(crate) fn start(duties: Vec<Arc<Duties>>, budget: usize, call: Arc<Call>, hi
 }
 
 /// A worker that has just begun a long job would keep this thread from demoting it for some milliseconds. What this thread starts is
-/// born the same, so that a spare is soon there; it goes back to what is usual once it is ready.
+/// born the same, so that a spare is soon there, and [gives it up](give_up_precedence) once it is ready.
 fn take_precedence() {
     if let Err(error) = Tid::current().set_slice(SLICE) {
         log(|| tracing::debug!(%error, "the supervisor runs no sooner than others"));
     }
+}
+
+/// The calling thread, which a supervisor has started, runs as others do from now on.
+pub(crate) fn give_up_precedence() {
+    // What this cannot change, the supervisor could not either.
+    let _ = Tid::current().set_slice(Duration::ZERO);
 }
 
 impl Supervisor {

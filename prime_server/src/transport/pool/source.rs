@@ -10,7 +10,6 @@ use crate::answers::{self, worker_lost};
 use crate::balancer::WorkerId;
 use crate::context::Ticket;
 use crate::ids::RequestId;
-use crate::kernel::Tid;
 use crate::metrics::Ended;
 use crate::panics::log;
 use crate::response::Reply;
@@ -50,8 +49,6 @@ impl Pool {
     pub(crate) fn source(self: &Arc<Self>, worker: WorkerId, outlet: Arc<dyn Outlet>) -> Source {
         let seat = Arc::clone(&self.lock().seats[worker.0]);
         seat.take();
-        // A spare is born with the supervisor's slice. What this cannot change, that could not either.
-        let _ = Tid::current().set_slice(Duration::ZERO);
         let (more, splits, ran, now, affinity) = (Vec::new(), Vec::new(), None, None, Affinity::NONE);
         Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, ran, now, affinity }
     }
