@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_utils::atomic::AtomicCell;
@@ -12,6 +13,7 @@ use crate::Response;
 use crate::context::{Reason, Ticket};
 use crate::demotion::Gate;
 use crate::kernel::Tid;
+use crate::parking::Parking;
 use crate::worker::Leaving;
 
 /// One worker's.
@@ -19,6 +21,7 @@ pub(crate) struct Seat {
     /// Open while the worker is in the user's code.
     pub(crate) gate: Gate,
     thread: OnceLock<(Thread, Tid)>,
+    parking: Parking,
     /// Its thread is to end.
     dismissed: AtomicBool,
     /// One at a time, each a pointer that is swapped: neither side ever waits for the other to go on.
@@ -44,6 +47,7 @@ pub(crate) enum Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Call {
     thread: OnceLock<Thread>,
+    parking: Parking,
 }
 
 impl Call {
@@ -55,7 +59,15 @@ impl Call {
     /// Has the supervisor look. No lock is taken.
     pub(crate) fn ring(&self) {
         if let Some(thread) = self.thread.get() {
-            thread.unpark();
+            self.parking.unpark(thread);
+        }
+    }
+
+    /// The supervisor: sleeps until somebody rings, or for so long.
+    pub(crate) fn wait(&self, time: Option<Duration>) {
+        match time {
+            None => self.parking.park(),
+            Some(time) => self.parking.park_timeout(time),
         }
     }
 }
@@ -65,6 +77,7 @@ impl Seat {
         Self {
             gate: Gate::new(),
             thread: OnceLock::new(),
+            parking: Parking::default(),
             dismissed: AtomicBool::new(false),
             asked: AtomicCell::new(None),
             told: AtomicCell::new(None),
@@ -81,8 +94,18 @@ impl Seat {
     /// Wakes the worker where it is parked.
     pub(crate) fn unpark(&self) {
         if let Some((thread, _)) = self.thread.get() {
-            thread.unpark();
+            self.parking.unpark(thread);
         }
+    }
+
+    /// The worker: sleeps until it is woken.
+    pub(crate) fn park(&self) {
+        self.parking.park();
+    }
+
+    /// As [`park`](Self::park), for so long at most.
+    pub(crate) fn park_timeout(&self, time: Duration) {
+        self.parking.park_timeout(time);
     }
 
     /// Whether the calling thread is this worker's.
@@ -120,7 +143,7 @@ impl Seat {
             if let Some(told) = self.told.take() {
                 return *told;
             }
-            thread::park();
+            self.park();
         }
     }
 

@@ -5,7 +5,6 @@ mod outcomes;
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::balancer::WorkerId;
@@ -234,7 +233,7 @@ impl Worker {
             if self.duties.pool.is_closed() {
                 return None;
             }
-            thread::park_timeout(pause);
+            self.seat.park_timeout(pause);
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }

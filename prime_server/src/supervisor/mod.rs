@@ -45,7 +45,7 @@ pub(crate) fn start(duties: Vec<Arc<Duties>>, budget: usize, call: Arc<Call>, hi
     let run = move || {
         call.answer_here();
         take_precedence();
-        supervisor.run();
+        supervisor.run(&call);
     };
     thread::Builder::new().name("supervisor".to_owned()).spawn(run).map(drop)
 }
@@ -65,7 +65,7 @@ pub(crate) fn give_up_precedence() {
 }
 
 impl Supervisor {
-    fn run(&mut self) {
+    fn run(&mut self, call: &Call) {
         while !self.watches.iter().all(|watch| watch.pool().is_over()) {
             let due = caught(|| self.look(Instant::now())).unwrap_or_else(|panic| {
                 log(|| tracing::error!(panic, "the supervisor panicked, and goes on"));
@@ -73,10 +73,7 @@ impl Supervisor {
                 self.watches.iter().for_each(|watch| watch.pool().stand_still(false));
                 None
             });
-            match due {
-                None => thread::park(),
-                Some(due) => thread::park_timeout(due.saturating_duration_since(Instant::now())),
-            }
+            call.wait(due.map(|due| due.saturating_duration_since(Instant::now())));
         }
     }
 

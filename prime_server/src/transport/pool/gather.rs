@@ -1,7 +1,6 @@
 //! How a worker comes to several jobs, where its stage takes them in batches.
 
-use std::sync::MutexGuard;
-use std::thread;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::{Pool, Station};
@@ -44,8 +43,9 @@ impl Pool {
                 return station;
             }
             station.balancer.gather(worker, lacks);
+            let seat = Arc::clone(&station.seats[worker.0]);
             drop(station);
-            thread::park_timeout(until - now);
+            seat.park_timeout(until - now);
             now = Instant::now();
             station = self.lock();
             station.balancer.gathered(worker, now);
@@ -60,8 +60,8 @@ fn latest(job: &Envelope, now: Instant) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
 
     use super::*;
     use crate::Request;

@@ -1,7 +1,6 @@
 //! What a worker has of its pool.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Pool;
@@ -89,7 +88,7 @@ impl Source {
                 drop(station);
             }
             self.refuse(hopeless);
-            thread::park();
+            self.seat.park();
         }
     }
 
@@ -162,3 +161,6 @@ impl Drop for Source {
         lost.into_iter().for_each(|id| self.lose(id));
     }
 }
+
+#[cfg(test)]
+mod tests;

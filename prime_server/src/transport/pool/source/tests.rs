@@ -1,0 +1,106 @@
+use std::sync::mpsc;
+use std::thread;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::balancer::Options;
+use crate::context::Context;
+use crate::ids::StageId;
+use crate::labels::Labels;
+use crate::loopback::{Inbox, Note};
+use crate::mailbox::mailbox;
+use crate::metrics::{Metrics, Share};
+use crate::payload::Payload;
+use crate::transport::{Local, Transport};
+use crate::{CodecError, Kind, Message, Request, Schema};
+
+const STAGE: StageId = StageId(0);
+const WORKER: WorkerId = WorkerId(0);
+const LIMIT: Duration = Duration::from_secs(30);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A pool of one worker, and where its answers go.
+fn pool() -> (Arc<Local>, Inbox) {
+    let (loopback, inbox) = mailbox().expect("an eventfd");
+    let options = Options { refuse_hopeless: true, ..Options::PLAIN };
+    let pool = Pool::of_test(STAGE, Metrics::new("test").stage("stage", Share::Whole), options, 1);
+    (Arc::new(Local::new(vec![pool], loopback)), inbox)
+}
+
+fn source(local: &Arc<Local>) -> Source {
+    local.pools()[0].source(WORKER, Arc::clone(local) as Arc<dyn Outlet>)
+}
+
+fn job<M: Message>(key: u32, message: M) -> Envelope {
+    let ticket = Ticket::new(RequestId { key, generation: 0 }, head(), Instant::now() + MINUTE);
+    Envelope::new(Context::new(ticket), Payload::new(message), Instant::now())
+}
+
+fn head() -> Arc<crate::Head> {
+    Request::get("/").shared_head()
+}
+
+fn offer(local: &Local, job: Envelope, now: Instant) {
+    assert!(local.dispatch_all(STAGE, &mut std::iter::once(job), now).is_empty());
+}
+
+/// Offers a job that takes two seconds, as it is said, two seconds ago: it could have been done then, and cannot any more.
+fn offer_hopeless<M: Message>(local: &Local, key: u32, message: M) {
+    const TAKES: Duration = Duration::from_secs(2);
+    let (id, offered) = (RequestId { key, generation: 0 }, Instant::now() - TAKES);
+    let labels = Labels { kind: Kind::taking(TAKES), ..Labels::default() };
+    let ticket = Ticket::named(id, id, head(), labels, offered + TAKES * 3 / 2);
+    offer(local, Envelope::new(Context::new(ticket), Payload::new(message), offered), offered);
+}
+
+/// A message that does something when it is dropped.
+struct Dropped<F: FnMut() + Send + 'static>(F);
+
+impl<F: FnMut() + Send + 'static> Drop for Dropped<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl<F: FnMut() + Send + 'static> Schema for Dropped<F> {
+    const NAME: &'static str = "Dropped";
+    const SCHEMA: u64 = 1;
+}
+
+impl<F: FnMut() + Send + 'static> Message for Dropped<F> {
+    fn encode(&self) -> Result<Bytes, CodecError> {
+        unreachable!("it does not travel")
+    }
+
+    fn decode(_: Bytes) -> Result<Self, CodecError> {
+        unreachable!("it does not travel")
+    }
+}
+
+#[test]
+fn a_summons_that_the_users_code_takes_is_not_lost() {
+    let (local, inbox) = pool();
+    let (tell, dropping) = mpsc::channel();
+    offer_hopeless(
+        &local,
+        1,
+        Dropped(move || {
+            tell.send(()).unwrap();
+            // As one does that waits for a message.
+            thread::park();
+        }),
+    );
+    let (tell, had) = mpsc::channel();
+    let worker = Arc::clone(&local);
+    thread::spawn(move || {
+        let Next::Job(job) = source(&worker).next() else { return };
+        tell.send(job.context.ticket.id.key).unwrap();
+    });
+    assert_eq!(dropping.recv_timeout(LIMIT), Ok(()));
+    assert!(matches!(inbox.notes.try_recv(), Ok(Note::Reply(RequestId { key: 1, .. }, _))));
+    offer(&local, job(2, Request::get("/")), Instant::now());
+    let had = had.recv_timeout(LIMIT);
+    local.close();
+    assert_eq!(had, Ok(2));
+}
