@@ -143,7 +143,7 @@ impl Worker {
                 source.announce(self.affinity(runner.as_ref()));
             }
             let then = match source.next() {
-                Next::Job(job) => self.jobs(runner.as_mut(), job, source, &mut jobs, &mut sink),
+                Next::Job(job, started) => self.jobs(runner.as_mut(), (job, started), source, &mut jobs, &mut sink),
                 Next::Drained => Then::End,
             };
             if !matches!(then, Then::Next) {
@@ -165,23 +165,22 @@ impl Worker {
         })
     }
 
-    /// Runs a job, and those that come with it.
+    /// Runs a job that has just been taken, and those that come with it.
     fn jobs(
         &self,
         runner: &mut dyn Runner,
-        first: Envelope,
+        (first, started): (Envelope, Instant),
         source: &mut Source,
         jobs: &mut Vec<Job>,
         sink: &mut Option<Arc<dyn Sink>>,
     ) -> Then {
-        let started = Instant::now();
         let more = source.more();
         for envelope in std::iter::once(first).chain(more) {
             let id = envelope.context.ticket.id;
             if envelope.context.ticket.cancelled().is_some() {
                 self.duties.pool.discard(envelope);
                 self.duties.outlet.dropped(id);
-                source.abandon(id, started);
+                source.abandon(id);
             } else {
                 self.duties.metrics.waited(started.saturating_duration_since(envelope.queued));
                 jobs.push(Job::new(envelope.context, envelope.payload));

@@ -20,7 +20,8 @@ impl Batching {
 }
 
 impl Pool {
-    /// Adds to a job that a worker has just taken what its batch lacks: what waits, then what comes while the worker waits.
+    /// Adds to a job that a worker has just taken what its batch lacks: what waits, then what comes while the worker waits. Returns when
+    /// that was over.
     pub(super) fn gather<'a>(
         &'a self,
         worker: WorkerId,
@@ -28,7 +29,7 @@ impl Pool {
         more: &mut Vec<Envelope>,
         mut station: MutexGuard<'a, Station>,
         mut now: Instant,
-    ) -> MutexGuard<'a, Station> {
+    ) -> (MutexGuard<'a, Station>, Instant) {
         let Batching { most, wait } = self.size.batching;
         let mut until = (now + wait).min(latest(first, now));
         loop {
@@ -40,7 +41,7 @@ impl Pool {
             }
             let lacks = most - 1 - more.len();
             if lacks == 0 || until <= now || station.hurried || station.closed {
-                return station;
+                return (station, now);
             }
             station.balancer.gather(worker, lacks);
             let seat = Arc::clone(&station.seats[worker.0]);
@@ -101,9 +102,9 @@ mod tests {
                 let say = say.clone();
                 thread::spawn(move || {
                     let mut source = pool.source(worker, outlet);
-                    while let Next::Job(_) = source.next() {
+                    while let Next::Job(..) = source.next() {
                         say.send(1 + source.more().len()).unwrap();
-                        source.done(Duration::ZERO, Instant::now());
+                        source.done(Duration::ZERO);
                     }
                 });
             }

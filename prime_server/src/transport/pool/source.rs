@@ -18,8 +18,8 @@ use crate::transport::{Envelope, Outlet};
 /// What a worker does next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// This job, and where the stage takes several at a time, those of [`Source::more`].
-    Job(Envelope),
+    /// This job, which counts as running from then on, and where the stage takes several at a time, those of [`Source::more`].
+    Job(Envelope, Instant),
     /// No job will come any more.
     Drained,
 }
@@ -37,8 +37,6 @@ pub(crate) struct Source {
     splits: Vec<Arc<Ticket>>,
     /// How long the jobs ran that are over, as long as the pool has not been told: it is when the next one is taken, under one lock.
     ran: Option<Duration>,
-    /// The time, where it has just been looked up.
-    now: Option<Instant>,
     /// What it has announced.
     affinity: Affinity,
 }
@@ -48,8 +46,8 @@ impl Pool {
     pub(crate) fn source(self: &Arc<Self>, worker: WorkerId, outlet: Arc<dyn Outlet>) -> Source {
         let seat = Arc::clone(&self.lock().seats[worker.0]);
         seat.take();
-        let (more, splits, ran, now, affinity) = (Vec::new(), Vec::new(), None, None, Affinity::NONE);
-        Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, ran, now, affinity }
+        let (more, splits, ran, affinity) = (Vec::new(), Vec::new(), None, Affinity::NONE);
+        Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, ran, affinity }
     }
 }
 
@@ -57,7 +55,8 @@ impl Source {
     /// Waits for a job, and for those that are run with it.
     pub(crate) fn next(&mut self) -> Next {
         loop {
-            let now = self.now.take().unwrap_or_else(Instant::now);
+            // Not before: what the worker has done since its last job is no part of the next one's run.
+            let mut now = Instant::now();
             let mut station = self.pool.lock();
             station.over(self.worker, self.ran.take());
             if station.closed || self.seat.is_dismissed() {
@@ -67,7 +66,7 @@ impl Source {
             if let Some(job) = taken {
                 station.ready |= station.balancer.is_long(self.worker);
                 if self.pool.size.batching.most > 1 {
-                    station = self.pool.gather(self.worker, &job, &mut self.more, station, now);
+                    (station, now) = self.pool.gather(self.worker, &job, &mut self.more, station, now);
                 }
                 let hopeless = station.balancer.hopeless();
                 let watch = station.must_watch();
@@ -78,7 +77,7 @@ impl Source {
                 self.refuse(hopeless);
                 let parts = std::iter::once(&job).chain(&self.more).filter(|job| job.context.part.is_some());
                 self.splits.extend(parts.map(|job| Arc::clone(&job.context.ticket)));
-                return Next::Job(job);
+                return Next::Job(job, now);
             }
             let hopeless = station.balancer.hopeless();
             if self.pool.chooser.is_some() {
@@ -126,16 +125,15 @@ impl Source {
     }
 
     /// A job was not begun, since nobody waits for it any more.
-    pub(crate) fn abandon(&mut self, id: RequestId, now: Instant) {
+    pub(crate) fn abandon(&mut self, id: RequestId) {
         self.splits.retain(|ticket| ticket.id != id);
-        self.now = Some(now);
         self.pool.lock().balancer.not_begun(self.worker, id);
     }
 
-    /// The last jobs are over, at `now`, after they ran for so long: their outcomes are on their way.
-    pub(crate) fn done(&mut self, ran: Duration, now: Instant) {
+    /// The last jobs are over, after they ran for so long: their outcomes are on their way.
+    pub(crate) fn done(&mut self, ran: Duration) {
         self.splits.clear();
-        (self.ran, self.now) = (Some(ran), Some(now));
+        self.ran = Some(ran);
     }
 
     /// A job is lost.

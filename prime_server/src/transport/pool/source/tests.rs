@@ -94,7 +94,7 @@ fn a_summons_that_the_users_code_takes_is_not_lost() {
     let (tell, had) = mpsc::channel();
     let worker = Arc::clone(&local);
     thread::spawn(move || {
-        let Next::Job(job) = source(&worker).next() else { return };
+        let Next::Job(job, _) = source(&worker).next() else { return };
         tell.send(job.context.ticket.id.key).unwrap();
     });
     assert_eq!(dropping.recv_timeout(LIMIT), Ok(()));
@@ -103,4 +103,20 @@ fn a_summons_that_the_users_code_takes_is_not_lost() {
     let had = had.recv_timeout(LIMIT);
     local.close();
     assert_eq!(had, Ok(2));
+}
+
+#[test]
+fn a_job_runs_since_it_was_taken_and_not_since_the_last_one_was_over() {
+    let (local, _inbox) = pool();
+    let mut source = source(&local);
+    for key in 1..3 {
+        offer(&local, job(key, Request::get("/")), Instant::now());
+    }
+    assert!(matches!(source.next(), Next::Job(..)));
+    source.done(Duration::ZERO);
+    // The worker resets its stage, for as long as that takes.
+    let reset = Instant::now();
+    let Next::Job(_, started) = source.next() else { panic!("a job waits") };
+    assert!(started >= reset);
+    assert_eq!(local.pools()[0].usage(started + MINUTE).time, MINUTE);
 }
