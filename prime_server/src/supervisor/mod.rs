@@ -70,7 +70,7 @@ impl Supervisor {
             let due = caught(|| self.look(Instant::now())).unwrap_or_else(|panic| {
                 log(|| tracing::error!(panic, "the supervisor panicked, and goes on"));
                 self.turn = Turn::Work;
-                self.watches.iter().for_each(|watch| watch.pool().stand_still(false));
+                self.set_still(false);
                 None
             });
             call.wait(due.map(|due| due.saturating_duration_since(Instant::now())));
@@ -79,6 +79,14 @@ impl Supervisor {
 
     /// Looks at everything. Returns when to look again.
     fn look(&mut self, now: Instant) -> Option<Instant> {
+        if let Some(until) = self.turn.still_until() {
+            // What this thread does for demoted workers is the user's in part, and takes as long as it does. Nobody stands still for that.
+            if until > now {
+                return Some(until);
+            }
+            self.turn.pass(false, now);
+            self.set_still(false);
+        }
         let (mut due, mut starving) = (None, false);
         for watch in &mut self.watches {
             let seen = watch.look(&self.hire, now);
@@ -86,12 +94,21 @@ impl Supervisor {
             starving |= seen.starving;
         }
         let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now));
-        let was_still = self.turn.is_still();
         let turned = self.turn.pass(starving, now);
-        let still = self.turn.is_still();
-        if still != was_still {
-            self.watches.iter().for_each(|watch| watch.pool().stand_still(still));
+        if self.turn.is_still() {
+            self.set_still(true);
         }
         due.into_iter().chain(resized).chain(turned).min()
     }
+
+    /// No stage gives out jobs, or all do again, before the user is asked at one of them who is to have which.
+    fn set_still(&self, still: bool) {
+        self.watches.iter().for_each(|watch| watch.pool().stand_still(still));
+        if !still {
+            self.watches.iter().for_each(|watch| watch.pool().give_out());
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;
