@@ -95,8 +95,8 @@ impl SeatSink {
     }
 
     fn in_our_code<T>(&self, done: impl FnOnce(&StreamSink) -> T, asked: impl FnOnce(&Seat) -> T) -> T {
-        if !self.seat.is_here() {
-            // A thread of the stage's own streams.
+        if !self.seat.is_here() || self.seat.gate.is_closed() {
+            // A thread of the stage's own streams, or the stage does where it is no job that it was called for, such as in its reset.
             return done(&self.stage);
         }
         if self.seat.gate.close() {
@@ -147,6 +147,19 @@ mod tests {
         assert!(ticket.window.set(Window::default()).is_ok());
         assert!(ticket.window().is_some_and(|window| window.try_reserve(ROOM, ROOM)));
         (sink, ticket, inbox)
+    }
+
+    #[test]
+    fn who_streams_in_our_code_stays_in_it() {
+        let (sink, ticket, _inbox) = behind();
+        let (seat, piece) = (Arc::new(Seat::new(Arc::default())), Bytes::from_static(b"piece"));
+        let sink = SeatSink::new(Arc::clone(&seat), Arc::new(sink));
+        seat.take();
+        let _ = sink.send(&ticket, piece.clone());
+        assert!(!seat.gate.hold(), "it could be demoted");
+        seat.gate.open();
+        let _ = sink.send(&ticket, piece);
+        assert!(seat.gate.hold());
     }
 
     #[test]
