@@ -101,7 +101,8 @@ impl Source {
         let is_short = bytes <= Affinity::MOST;
         if !is_short {
             let stage = self.pool.metrics.stage();
-            log(|| tracing::error!(stage, bytes, "what a worker announces has more than 256 bytes, and is left out"));
+            let most = Affinity::MOST;
+            log(|| tracing::error!(stage, bytes, most, "what a worker announces has too many bytes, and is left out"));
         }
         self.pool.lock().announce(self.worker, if is_short { affinity } else { Affinity::NONE });
         self.outlet.announced();
