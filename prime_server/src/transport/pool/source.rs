@@ -116,7 +116,7 @@ impl Source {
                 self.outlet.cancel_parts(&job.context.ticket);
             }
             self.outlet.reply(job.context.ticket.id, Reply::whole(answers::hopeless()));
-            self.pool.discard(job);
+            self.pool.drop_job(job);
         }
     }
 

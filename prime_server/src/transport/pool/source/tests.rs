@@ -6,13 +6,14 @@ use bytes::Bytes;
 use super::*;
 use crate::balancer::Options;
 use crate::context::Context;
+use crate::fork::{Fork, Part};
 use crate::ids::StageId;
 use crate::labels::Labels;
 use crate::loopback::{Inbox, Note};
 use crate::mailbox::mailbox;
 use crate::metrics::{Metrics, Share};
 use crate::payload::Payload;
-use crate::transport::{Local, Transport};
+use crate::transport::{Batching, Local, Transport};
 use crate::{CodecError, Kind, Message, Request, Schema};
 
 const STAGE: StageId = StageId(0);
@@ -22,9 +23,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A pool of one worker, and where its answers go.
 fn pool() -> (Arc<Local>, Inbox) {
+    pool_in_batches(&Metrics::new("test"), Batching::NONE)
+}
+
+fn pool_in_batches(metrics: &Metrics, batching: Batching) -> (Arc<Local>, Inbox) {
     let (loopback, inbox) = mailbox().expect("an eventfd");
     let options = Options { refuse_hopeless: true, ..Options::PLAIN };
-    let pool = Pool::of_test(STAGE, Metrics::new("test").stage("stage", Share::Whole), options, 1);
+    let pool = Pool::of_test_in_batches(STAGE, metrics.stage("stage", Share::Whole), options, 1, batching);
     (Arc::new(Local::new(vec![pool], loopback)), inbox)
 }
 
@@ -47,11 +52,16 @@ fn offer(local: &Local, job: Envelope, now: Instant) {
 
 /// Offers a job that takes two seconds, as it is said, two seconds ago: it could have been done then, and cannot any more.
 fn offer_hopeless<M: Message>(local: &Local, key: u32, message: M) {
+    offer_hopeless_part(local, key, message, None);
+}
+
+fn offer_hopeless_part<M: Message>(local: &Local, key: u32, message: M, part: Option<Box<Part>>) {
     const TAKES: Duration = Duration::from_secs(2);
     let (id, offered) = (RequestId { key, generation: 0 }, Instant::now() - TAKES);
     let labels = Labels { kind: Kind::taking(TAKES), ..Labels::default() };
     let ticket = Ticket::named(id, id, head(), labels, offered + TAKES * 3 / 2);
-    offer(local, Envelope::new(Context::new(ticket), Payload::new(message), offered), offered);
+    let context = Context { part, ..Context::new(ticket) };
+    offer(local, Envelope::new(context, Payload::new(message), offered), offered);
 }
 
 /// A message that does something when it is dropped.
@@ -119,4 +129,20 @@ fn a_job_runs_since_it_was_taken_and_not_since_the_last_one_was_over() {
     let Next::Job(_, started) = source.next() else { panic!("a job waits") };
     assert!(started >= reset);
     assert_eq!(local.pools()[0].usage(started + MINUTE).time, MINUTE);
+}
+
+#[test]
+fn a_part_that_is_refused_is_counted_once() {
+    let metrics = Metrics::new("test");
+    let (local, _inbox) = pool_in_batches(&metrics, Batching { most: 2, wait: Duration::ZERO });
+    let fork = Fork::new(None, STAGE, 1, vec![Payload::new(Request::get("/"))]);
+    let part = fork.next_part().map(|(part, _)| part);
+    offer_hopeless_part(&local, 1, Request::get("/"), part);
+    offer(&local, job(2, Request::get("/")), Instant::now());
+    let mut source = source(&local);
+    assert!(matches!(source.next(), Next::Job(..)));
+    let page = String::from_utf8(metrics.render(&[])).unwrap();
+    let counted = page.lines().filter(|line| line.starts_with("prime_stage_outcomes_total{") && !line.ends_with(" 0"));
+    assert_eq!(counted.count(), 1, "{page}");
+    assert!(page.contains("reason=\"hopeless\",stage=\"stage\",pipeline=\"test\"} 1"), "{page}");
 }
