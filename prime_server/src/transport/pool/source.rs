@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Pool;
+use super::gather::Gathering;
 use crate::affinity::Affinity;
 use crate::answers::{self, worker_lost};
 use crate::balancer::WorkerId;
@@ -49,6 +50,18 @@ impl Pool {
         let (more, splits, ran, affinity) = (Vec::new(), Vec::new(), None, Affinity::NONE);
         Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, ran, affinity }
     }
+
+    /// Answers jobs that cannot be done in time.
+    pub(super) fn refuse(&self, mut hopeless: Vec<Envelope>, outlet: &dyn Outlet) {
+        while let Some(job) = hopeless.pop() {
+            self.metrics.ended(Ended::Hopeless);
+            if job.context.part.is_some() {
+                outlet.cancel_parts(&job.context.ticket);
+            }
+            outlet.reply(job.context.ticket.id, Reply::whole(answers::hopeless()));
+            self.drop_job(job);
+        }
+    }
 }
 
 impl Source {
@@ -66,7 +79,13 @@ impl Source {
             if let Some(job) = taken {
                 station.ready |= station.balancer.is_long(self.worker);
                 if self.pool.size.batching.most > 1 {
-                    (station, now) = self.pool.gather(self.worker, &job, &mut self.more, station, now);
+                    let gathering = Gathering {
+                        pool: &self.pool,
+                        outlet: self.outlet.as_ref(),
+                        worker: self.worker,
+                        seat: &self.seat,
+                    };
+                    (station, now) = gathering.fill(&job, &mut self.more, station, now);
                 }
                 let hopeless = station.balancer.hopeless();
                 let watch = station.must_watch();
@@ -74,7 +93,7 @@ impl Source {
                 if watch {
                     self.pool.supervisor.ring();
                 }
-                self.refuse(hopeless);
+                self.pool.refuse(hopeless, self.outlet.as_ref());
                 let parts = std::iter::once(&job).chain(&self.more).filter(|job| job.context.part.is_some());
                 self.splits.extend(parts.map(|job| Arc::clone(&job.context.ticket)));
                 return Next::Job(job, now);
@@ -86,7 +105,7 @@ impl Source {
             } else {
                 drop(station);
             }
-            self.refuse(hopeless);
+            self.pool.refuse(hopeless, self.outlet.as_ref());
             self.seat.park();
         }
     }
@@ -106,18 +125,6 @@ impl Source {
         }
         self.pool.lock().announce(self.worker, if is_short { affinity } else { Affinity::NONE });
         self.outlet.announced();
-    }
-
-    /// Answers jobs that cannot be done in time.
-    fn refuse(&self, mut hopeless: Vec<Envelope>) {
-        while let Some(job) = hopeless.pop() {
-            self.pool.metrics.ended(Ended::Hopeless);
-            if job.context.part.is_some() {
-                self.outlet.cancel_parts(&job.context.ticket);
-            }
-            self.outlet.reply(job.context.ticket.id, Reply::whole(answers::hopeless()));
-            self.pool.drop_job(job);
-        }
     }
 
     /// What is run with the job that came last.

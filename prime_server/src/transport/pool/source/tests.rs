@@ -19,7 +19,7 @@ use crate::{CodecError, Kind, Message, Request, Schema};
 const STAGE: StageId = StageId(0);
 const WORKER: WorkerId = WorkerId(0);
 const LIMIT: Duration = Duration::from_secs(30);
-const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// A pool of one worker, and where its answers go.
 fn pool() -> (Arc<Local>, Inbox) {
@@ -38,7 +38,7 @@ fn source(local: &Arc<Local>) -> Source {
 }
 
 fn job<M: Message>(key: u32, message: M) -> Envelope {
-    let ticket = Ticket::new(RequestId { key, generation: 0 }, head(), Instant::now() + MINUTE);
+    let ticket = Ticket::new(RequestId { key, generation: 0 }, head(), Instant::now() + HOUR);
     Envelope::new(Context::new(ticket), Payload::new(message), Instant::now())
 }
 
@@ -128,7 +128,7 @@ fn a_job_runs_since_it_was_taken_and_not_since_the_last_one_was_over() {
     let reset = Instant::now();
     let Next::Job(_, started) = source.next() else { panic!("a job waits") };
     assert!(started >= reset);
-    assert_eq!(local.pools()[0].usage(started + MINUTE).time, MINUTE);
+    assert_eq!(local.pools()[0].usage(started + HOUR).time, HOUR);
 }
 
 #[test]
@@ -145,4 +145,22 @@ fn a_part_that_is_refused_is_counted_once() {
     let counted = page.lines().filter(|line| line.starts_with("prime_stage_outcomes_total{") && !line.ends_with(" 0"));
     assert_eq!(counted.count(), 1, "{page}");
     assert!(page.contains("reason=\"hopeless\",stage=\"stage\",pipeline=\"test\"} 1"), "{page}");
+}
+
+#[test]
+fn who_is_refused_hears_it_before_the_worker_waits_for_a_full_batch() {
+    let (local, inbox) = pool_in_batches(&Metrics::new("test"), Batching { most: 3, wait: HOUR });
+    offer_hopeless(&local, 1, Request::get("/"));
+    offer(&local, job(2, Request::get("/")), Instant::now());
+    let worker = Arc::clone(&local);
+    let worker = thread::spawn(move || {
+        let mut source = source(&worker);
+        (matches!(source.next(), Next::Job(..)), source.more().len())
+    });
+    let said = inbox.notes.recv_timeout(LIMIT / 2);
+    let is_refused = matches!(said, Ok(Note::Reply(RequestId { key: 1, .. }, Reply::Whole(_))));
+    let still_gathers = !worker.is_finished();
+    local.drain();
+    assert_eq!(worker.join().unwrap(), (true, 0));
+    assert!(is_refused && still_gathers);
 }
