@@ -24,6 +24,8 @@ pub(crate) struct Seat {
     parking: Parking,
     /// Its thread is to end.
     dismissed: AtomicBool,
+    /// It has left what was to be done to the supervisor, for good.
+    left: AtomicBool,
     /// One at a time, each a pointer that is swapped: neither side ever waits for the other to go on.
     asked: AtomicCell<Option<Box<Asked>>>,
     told: AtomicCell<Option<Box<Result<(), Reason>>>>,
@@ -79,6 +81,7 @@ impl Seat {
             thread: OnceLock::new(),
             parking: Parking::default(),
             dismissed: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             asked: AtomicCell::new(None),
             told: AtomicCell::new(None),
             supervisor,
@@ -136,9 +139,12 @@ impl Seat {
         self.dismissed.load(Ordering::Relaxed)
     }
 
-    /// The worker, demoted: has the supervisor do something, and waits until it is done.
+    /// The worker, demoted: has the supervisor do something, and waits until it is done. Once it has [left](Self::leave), nobody does.
     pub(crate) fn ask(&self, asked: Asked) -> Result<(), Reason> {
-        self.leave(asked);
+        if self.left.load(Ordering::Relaxed) {
+            return Err(Reason::Answered);
+        }
+        self.give(asked);
         loop {
             if let Some(told) = self.told.take() {
                 return *told;
@@ -147,8 +153,13 @@ impl Seat {
         }
     }
 
-    /// As [`ask`](Self::ask), for what is not waited for.
-    pub(crate) fn leave(&self, asked: Asked) {
+    /// The worker, demoted: its job is over, and it ends. The supervisor does what is left to do.
+    pub(crate) fn leave(&self, leaving: Box<Leaving>) {
+        self.left.store(true, Ordering::Relaxed);
+        self.give(Asked::Leave(leaving));
+    }
+
+    fn give(&self, asked: Asked) {
         self.asked.store(Some(Box::new(asked)));
         self.supervisor.ring();
     }

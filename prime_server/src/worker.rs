@@ -14,7 +14,7 @@ use crate::ids::StageId;
 use crate::metrics::StageMetrics;
 use crate::panics::{caught, log};
 use crate::runner::{Job, Runner, RunnerFactory};
-use crate::seat::{Asked, Seat};
+use crate::seat::Seat;
 use crate::transport::{Envelope, Next, Outlet, Pool, SeatSink, Source, StreamSink};
 use crate::{Affinity, StartError, Step};
 
@@ -116,7 +116,7 @@ impl Worker {
             });
             if let Then::Leave(ran) = then {
                 let seat = Arc::clone(&self.seat);
-                seat.leave(Asked::Leave(Box::new(Leaving { worker: self, source, ran })));
+                seat.leave(Box::new(Leaving { worker: self, source, ran }));
                 let _ = caught(|| drop(runner));
                 return;
             }
