@@ -62,6 +62,12 @@ impl Gate {
         self.state.store(OPEN, Ordering::Release);
     }
 
+    /// The worker: whether it is in our code.
+    pub(crate) fn is_closed(&self) -> bool {
+        // Nobody else closes it, or opens it again.
+        self.state.load(Ordering::Relaxed) == CLOSED
+    }
+
     /// Whether the worker was demoted, and has not returned.
     pub(crate) fn is_demoted(&self) -> bool {
         self.state.load(Ordering::Relaxed) == DEMOTED

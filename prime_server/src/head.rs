@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Version};
 use memchr::memchr;
+use once_cell::race::OnceBox;
 
 /// The most header lines of one request.
 pub(crate) const MAX_HEADERS: usize = 100;
@@ -31,7 +31,9 @@ pub struct Head {
     version: Version,
     /// The header lines as they came, already checked; empty where `headers` was given.
     lines: Bytes,
-    headers: OnceLock<HeaderMap>,
+    /// Read by whoever asks first. Who asks meanwhile reads them too, and does not wait: a part of the request that has been demoted
+    /// while it reads may not go on for long.
+    headers: OnceBox<HeaderMap>,
     client: Option<IpAddr>,
 }
 
@@ -39,16 +41,7 @@ impl Head {
     /// A head whose header lines have been checked by the parser, and are read again only if somebody asks for them.
     pub(crate) fn from_wire(method: Method, target: &str, version: Version, lines: Bytes) -> Self {
         let (path_at, path_end) = path(target);
-        Self {
-            method,
-            target: target.into(),
-            path_at,
-            path_end,
-            version,
-            lines,
-            headers: OnceLock::new(),
-            client: None,
-        }
+        Self { method, target: target.into(), path_at, path_end, version, lines, headers: OnceBox::new(), client: None }
     }
 
     pub(crate) fn new(method: Method, target: &str, version: Version, headers: HeaderMap) -> Self {
@@ -61,7 +54,7 @@ impl Head {
             path_end,
             version,
             lines,
-            headers: OnceLock::from(headers),
+            headers: OnceBox::with_value(Box::new(headers)),
             client: None,
         }
     }
@@ -116,7 +109,7 @@ impl Head {
     /// The headers. Parsed when first asked for, so a request that nobody asks costs nothing.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        self.headers.get_or_init(|| header_map(&self.lines))
+        self.headers.get_or_init(|| Box::new(header_map(&self.lines)))
     }
 
     /// The header lines for another process, as [`from_wire`](Self::from_wire) takes them.

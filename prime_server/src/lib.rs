@@ -140,6 +140,7 @@ mod message;
 mod metrics;
 mod outcome;
 mod panics;
+mod parking;
 mod payload;
 mod pipeline;
 mod priority;
@@ -177,7 +178,7 @@ struct ChosenWorkers;
 /// What the protocols of our own atomics use; their loom tests put loom's in its place.
 mod sync {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
-    pub(crate) use std::thread::yield_now;
+    pub(crate) use std::thread::{Thread, park, park_timeout, yield_now};
 }
 
 pub use prime_server_macros::{Message, Routes, Schema, Stage, stage};

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use crate::panics::log;
 use crate::{ErrorResponse, IntoResponse, Join, Message, Response, RouteTo, Sends, Split, Step, Streamed};
 
 /// Either the input of the next stage, or the answer, early.
@@ -189,7 +190,8 @@ impl<O: Outcome> Outcome for Flow<O> {
 fn as_error<E: IntoResponse>(error: E) -> Response {
     let mut response = error.into_response();
     if response.status().is_success() {
-        tracing::warn!(error = std::any::type_name::<E>(), "an `Err` without a status of its own is answered 500");
+        let error = std::any::type_name::<E>();
+        log(|| tracing::warn!(error, "an `Err` without a status of its own is answered 500"));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     }
     response

@@ -255,7 +255,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
         match serde_json::to_vec(&self.0) {
             Ok(bytes) => with_type(JSON, bytes),
             Err(error) => {
-                tracing::error!(%error, r#type = std::any::type_name::<T>(), "an answer cannot be written as JSON");
+                let name = std::any::type_name::<T>();
+                log(|| tracing::error!(%error, r#type = name, "an answer cannot be written as JSON"));
                 failed()
             }
         }
@@ -307,7 +308,7 @@ where
             match header {
                 Ok((name, value)) => _ = response.headers_mut().insert(name, value),
                 Err(error) => {
-                    tracing::error!(error, "a stage answered with a header that cannot be sent");
+                    log(|| tracing::error!(error, "a stage answered with a header that cannot be sent"));
                     return failed();
                 }
             }

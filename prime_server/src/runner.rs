@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::answers;
 use crate::batch::{Batch, BatchJob, Replies};
 use crate::context::Context;
+use crate::panics::log;
 use crate::payload::Payload;
 use crate::{Affinity, Run, RunBatch, StartError, Step};
 
@@ -26,7 +27,7 @@ impl Job {
     fn open<S: Run>(&mut self) -> Option<S::In> {
         let opened = self.payload.take()?.open();
         if let Err(error) = &opened {
-            tracing::error!(%error, request = %self.context.id(), "a job could not be read");
+            log(|| tracing::error!(%error, request = %self.context.id(), "a job could not be read"));
             self.step = Some(Step::Answer(answers::failed()));
         }
         opened.ok()
@@ -171,6 +172,14 @@ mod tests {
         let failed = || Some(text(&answers::failed()));
         assert_eq!(run(&mut [job("/1"), unreadable(), job("/2")], said), (false, vec![some("2"), failed(), some("2")]));
         assert_eq!(run(&mut [unreadable()], said), (false, vec![failed()]));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_answered_though_the_log_panics() {
+        let panics = || -> std::io::Stderr { panic!("nobody reads it") };
+        let subscriber = tracing_subscriber::fmt().with_writer(panics).finish();
+        let ran = tracing::subscriber::with_default(subscriber, || run(&mut [unreadable()], said));
+        assert_eq!(ran, (false, vec![Some(text(&answers::failed()))]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_utils::atomic::AtomicCell;
@@ -12,6 +13,7 @@ use crate::Response;
 use crate::context::{Reason, Ticket};
 use crate::demotion::Gate;
 use crate::kernel::Tid;
+use crate::parking::Parking;
 use crate::worker::Leaving;
 
 /// One worker's.
@@ -19,8 +21,11 @@ pub(crate) struct Seat {
     /// Open while the worker is in the user's code.
     pub(crate) gate: Gate,
     thread: OnceLock<(Thread, Tid)>,
+    parking: Parking,
     /// Its thread is to end.
     dismissed: AtomicBool,
+    /// It has left what was to be done to the supervisor, for good.
+    left: AtomicBool,
     /// One at a time, each a pointer that is swapped: neither side ever waits for the other to go on.
     asked: AtomicCell<Option<Box<Asked>>>,
     told: AtomicCell<Option<Box<Result<(), Reason>>>>,
@@ -44,6 +49,7 @@ pub(crate) enum Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Call {
     thread: OnceLock<Thread>,
+    parking: Parking,
 }
 
 impl Call {
@@ -55,7 +61,15 @@ impl Call {
     /// Has the supervisor look. No lock is taken.
     pub(crate) fn ring(&self) {
         if let Some(thread) = self.thread.get() {
-            thread.unpark();
+            self.parking.unpark(thread);
+        }
+    }
+
+    /// The supervisor: sleeps until somebody rings, or for so long.
+    pub(crate) fn wait(&self, time: Option<Duration>) {
+        match time {
+            None => self.parking.park(),
+            Some(time) => self.parking.park_timeout(time),
         }
     }
 }
@@ -65,7 +79,9 @@ impl Seat {
         Self {
             gate: Gate::new(),
             thread: OnceLock::new(),
+            parking: Parking::default(),
             dismissed: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             asked: AtomicCell::new(None),
             told: AtomicCell::new(None),
             supervisor,
@@ -81,8 +97,18 @@ impl Seat {
     /// Wakes the worker where it is parked.
     pub(crate) fn unpark(&self) {
         if let Some((thread, _)) = self.thread.get() {
-            thread.unpark();
+            self.parking.unpark(thread);
         }
+    }
+
+    /// The worker: sleeps until it is woken.
+    pub(crate) fn park(&self) {
+        self.parking.park();
+    }
+
+    /// As [`park`](Self::park), for so long at most.
+    pub(crate) fn park_timeout(&self, time: Duration) {
+        self.parking.park_timeout(time);
     }
 
     /// Whether the calling thread is this worker's.
@@ -90,8 +116,17 @@ impl Seat {
         self.thread.get().is_some_and(|(thread, _)| thread.id() == thread::current().id())
     }
 
-    pub(crate) fn tid(&self) -> Option<Tid> {
-        self.thread.get().map(|(_, tid)| *tid)
+    pub(crate) fn tid(&self) -> Option<&Tid> {
+        self.thread.get().map(|(_, tid)| tid)
+    }
+
+    /// The worker, demoted and back in our code: it is as it was again. False where the process may not decide that.
+    pub(crate) fn restore(&self) -> bool {
+        let restored = self.tid().is_some_and(|tid| tid.restore().is_ok());
+        if restored {
+            self.gate.restored();
+        }
+        restored
     }
 
     /// The worker is not needed any more.
@@ -104,19 +139,27 @@ impl Seat {
         self.dismissed.load(Ordering::Relaxed)
     }
 
-    /// The worker, demoted: has the supervisor do something, and waits until it is done.
+    /// The worker, demoted: has the supervisor do something, and waits until it is done. Once it has [left](Self::leave), nobody does.
     pub(crate) fn ask(&self, asked: Asked) -> Result<(), Reason> {
-        self.leave(asked);
+        if self.left.load(Ordering::Relaxed) {
+            return Err(Reason::Answered);
+        }
+        self.give(asked);
         loop {
             if let Some(told) = self.told.take() {
                 return *told;
             }
-            thread::park();
+            self.park();
         }
     }
 
-    /// As [`ask`](Self::ask), for what is not waited for.
-    pub(crate) fn leave(&self, asked: Asked) {
+    /// The worker, demoted: its job is over, and it ends. The supervisor does what is left to do.
+    pub(crate) fn leave(&self, leaving: Box<Leaving>) {
+        self.left.store(true, Ordering::Relaxed);
+        self.give(Asked::Leave(leaving));
+    }
+
+    fn give(&self, asked: Asked) {
         self.asked.store(Some(Box::new(asked)));
         self.supervisor.ring();
     }

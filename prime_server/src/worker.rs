@@ -5,18 +5,16 @@ mod outcomes;
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::balancer::WorkerId;
 use crate::compression::compress;
 use crate::context::Sink;
 use crate::ids::StageId;
-use crate::kernel::Tid;
 use crate::metrics::StageMetrics;
 use crate::panics::{caught, log};
 use crate::runner::{Job, Runner, RunnerFactory};
-use crate::seat::{Asked, Seat};
+use crate::seat::Seat;
 use crate::transport::{Envelope, Next, Outlet, Pool, SeatSink, Source, StreamSink};
 use crate::{Affinity, StartError, Step};
 
@@ -118,7 +116,7 @@ impl Worker {
             });
             if let Then::Leave(ran) = then {
                 let seat = Arc::clone(&self.seat);
-                seat.leave(Asked::Leave(Box::new(Leaving { worker: self, source, ran })));
+                seat.leave(Box::new(Leaving { worker: self, source, ran }));
                 let _ = caught(|| drop(runner));
                 return;
             }
@@ -145,7 +143,7 @@ impl Worker {
                 source.announce(self.affinity(runner.as_ref()));
             }
             let then = match source.next() {
-                Next::Job(job) => self.jobs(runner.as_mut(), job, source, &mut jobs, &mut sink),
+                Next::Job(job, started) => self.jobs(runner.as_mut(), (job, started), source, &mut jobs, &mut sink),
                 Next::Drained => Then::End,
             };
             if !matches!(then, Then::Next) {
@@ -167,23 +165,22 @@ impl Worker {
         })
     }
 
-    /// Runs a job, and those that come with it.
+    /// Runs a job that has just been taken, and those that come with it.
     fn jobs(
         &self,
         runner: &mut dyn Runner,
-        first: Envelope,
+        (first, started): (Envelope, Instant),
         source: &mut Source,
         jobs: &mut Vec<Job>,
         sink: &mut Option<Arc<dyn Sink>>,
     ) -> Then {
-        let started = Instant::now();
         let more = source.more();
         for envelope in std::iter::once(first).chain(more) {
             let id = envelope.context.ticket.id;
             if envelope.context.ticket.cancelled().is_some() {
                 self.duties.pool.discard(envelope);
                 self.duties.outlet.dropped(id);
-                source.abandon(id, started);
+                source.abandon(id);
             } else {
                 self.duties.metrics.waited(started.saturating_duration_since(envelope.queued));
                 jobs.push(Job::new(envelope.context, envelope.payload));
@@ -207,11 +204,8 @@ impl Worker {
             *sink = job.context.sink.take().or(sink.take());
         }
         let over = Over { panic: ran.err(), ended, time: ended.saturating_duration_since(started) };
-        if demoted {
-            if Tid::current().restore().is_err() {
-                return Then::Leave(Box::new(Ran { jobs: std::mem::take(jobs), over }));
-            }
-            self.seat.gate.restored();
+        if demoted && !self.seat.restore() {
+            return Then::Leave(Box::new(Ran { jobs: std::mem::take(jobs), over }));
         }
         self.finish(jobs, over, source)
     }
@@ -238,7 +232,7 @@ impl Worker {
             if self.duties.pool.is_closed() {
                 return None;
             }
-            thread::park_timeout(pause);
+            self.seat.park_timeout(pause);
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }

@@ -104,10 +104,7 @@ impl BodyStream {
         let mut rest = piece.into();
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(LARGEST_PIECE));
-            if let Err(reason) = sink.send(&self.ticket, piece) {
-                self.ticket.cancel(reason);
-                return Err(Cancelled { reason });
-            }
+            sink.send(&self.ticket, piece).map_err(|reason| Cancelled { reason })?;
         }
         Ok(())
     }
@@ -137,7 +134,7 @@ impl io::Write for BodyStream {
 /// Where a streamed answer goes.
 pub(crate) trait Sink: Send + Sync + fmt::Debug {
     fn begin(&self, ticket: &Arc<Ticket>, head: Response);
-    /// Takes a piece of the body, when there is room for it.
+    /// Takes a piece of the body, when there is room for it. Where there will be none, the request is cancelled.
     fn send(&self, ticket: &Arc<Ticket>, piece: Bytes) -> Result<(), Reason>;
 }
 
@@ -394,6 +391,24 @@ mod tests {
         let context = Context { sink: Some(Arc::clone(&pieces) as Arc<dyn Sink>), ..Context::test() };
         context.stream("").send(vec![0; 2 * LARGEST_PIECE + 1]).unwrap();
         assert_eq!(*pieces.0.lock().unwrap(), [LARGEST_PIECE, LARGEST_PIECE, 1]);
+    }
+
+    #[derive(Debug)]
+    struct NoRoom;
+
+    impl Sink for NoRoom {
+        fn begin(&self, _: &Arc<Ticket>, _: Response) {}
+
+        fn send(&self, _: &Arc<Ticket>, _: Bytes) -> Result<(), Reason> {
+            Err(Reason::SlowReader)
+        }
+    }
+
+    #[test]
+    fn who_has_no_room_is_cancelled_by_the_sink_and_not_in_the_users_half() {
+        let context = Context { sink: Some(Arc::new(NoRoom)), ..Context::test() };
+        assert_eq!(context.stream("").send("piece"), Err(Cancelled { reason: Reason::SlowReader }));
+        assert!(context.check().is_ok());
     }
 
     #[test]

@@ -190,8 +190,8 @@ impl Scene {
     /// The worker answers the first job that waits.
     fn answer(&mut self, response: impl IntoResponse) -> &mut Self {
         assert!(self.waiting() > 0, "nothing waits");
-        let Next::Job(job) = self.worker.next() else { panic!("the pool is closed") };
-        self.worker.done(Duration::ZERO, Instant::now());
+        let Next::Job(job, _) = self.worker.next() else { panic!("the pool is closed") };
+        self.worker.done(Duration::ZERO);
         self.transport.reply(job.context.ticket.id, Reply::whole(response.into_response()));
         self.settle()
     }
@@ -247,8 +247,8 @@ fn what_an_answer_on_its_way_out_lets_in_is_handed_over_before_the_sleep() {
     scene.event("").event([GET, GET].concat());
     scene.settle();
     // The second answer is held back behind the first, and is more than a client may leave unsent.
-    let Next::Job(first) = scene.worker.next() else { panic!("two jobs wait") };
-    scene.worker.done(Duration::ZERO, Instant::now());
+    let Next::Job(first, _) = scene.worker.next() else { panic!("two jobs wait") };
+    scene.worker.done(Duration::ZERO);
     scene.answer("x".repeat(2000)).event(GET);
     scene.settle();
     assert_eq!(scene.waiting(), 0, "nothing more is parsed meanwhile");
@@ -337,7 +337,7 @@ fn an_idle_connection_ends_with_a_drain() {
 fn to_head_the_head_of_a_stream_is_the_whole_answer() {
     let mut scene = Scene::new(Limits::default());
     scene.event("").event(GET.replace("GET", "HEAD"));
-    let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
+    let Next::Job(job, _) = scene.settle().worker.next() else { panic!("a job waits") };
     let sink = scene.sink();
     let context = Context { sink: Some(Arc::new(sink)), ..job.context };
     let mut body = context.stream("one");
@@ -345,7 +345,7 @@ fn to_head_the_head_of_a_stream_is_the_whole_answer() {
     assert!(scene.sent().ends_with("\r\n\r\n"));
     assert_eq!(body.send("two").map_err(|cancelled| cancelled.reason), Err(Reason::Answered));
     assert_eq!(scene.front_end.admission.len(), 0);
-    scene.worker.done(Duration::ZERO, Instant::now());
+    scene.worker.done(Duration::ZERO);
     scene.event(GET);
     assert_eq!(scene.settle().waiting(), 1, "the connection goes on");
 }
@@ -354,8 +354,8 @@ fn to_head_the_head_of_a_stream_is_the_whole_answer() {
 fn a_streamed_answer_goes_on_piece_by_piece_and_leaves_nothing_behind() {
     let mut scene = Scene::new(Limits::default());
     scene.event("").event(GET);
-    let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
-    scene.worker.done(Duration::ZERO, Instant::now());
+    let Next::Job(job, _) = scene.settle().worker.next() else { panic!("a job waits") };
+    scene.worker.done(Duration::ZERO);
     let sink = scene.sink();
     let mut context = job.context;
     context.sink = Some(Arc::new(sink));

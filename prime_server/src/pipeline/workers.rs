@@ -87,10 +87,9 @@ pub(super) fn start(
     }
     let hire = move |duties: &Arc<Duties>| {
         let stage = duties.stage;
-        spawn(Worker::hire(duties), stage, alive.clone(), move |(_, made)| {
-            if let Err(error) = made {
-                log(|| tracing::warn!(stage, %error, "a spare worker could not be made"));
-            }
+        spawn(Worker::hire(duties), stage, alive.clone(), move |(_, made)| match made {
+            Ok(_) => supervisor::give_up_precedence(),
+            Err(error) => log(|| tracing::warn!(stage, %error, "a spare worker could not be made")),
         })
     };
     drop(started);

@@ -45,37 +45,48 @@ pub(crate) fn start(duties: Vec<Arc<Duties>>, budget: usize, call: Arc<Call>, hi
     let run = move || {
         call.answer_here();
         take_precedence();
-        supervisor.run();
+        supervisor.run(&call);
     };
     thread::Builder::new().name("supervisor".to_owned()).spawn(run).map(drop)
 }
 
 /// A worker that has just begun a long job would keep this thread from demoting it for some milliseconds. What this thread starts is
-/// born the same, so that a spare is soon there; it goes back to what is usual once it is ready.
+/// born the same, so that a spare is soon there, and [gives it up](give_up_precedence) once it is ready.
 fn take_precedence() {
     if let Err(error) = Tid::current().set_slice(SLICE) {
         log(|| tracing::debug!(%error, "the supervisor runs no sooner than others"));
     }
 }
 
+/// The calling thread, which a supervisor has started, runs as others do from now on.
+pub(crate) fn give_up_precedence() {
+    // What this cannot change, the supervisor could not either.
+    let _ = Tid::current().set_slice(Duration::ZERO);
+}
+
 impl Supervisor {
-    fn run(&mut self) {
+    fn run(&mut self, call: &Call) {
         while !self.watches.iter().all(|watch| watch.pool().is_over()) {
             let due = caught(|| self.look(Instant::now())).unwrap_or_else(|panic| {
                 log(|| tracing::error!(panic, "the supervisor panicked, and goes on"));
                 self.turn = Turn::Work;
-                self.watches.iter().for_each(|watch| watch.pool().stand_still(false));
+                self.set_still(false);
                 None
             });
-            match due {
-                None => thread::park(),
-                Some(due) => thread::park_timeout(due.saturating_duration_since(Instant::now())),
-            }
+            call.wait(due.map(|due| due.saturating_duration_since(Instant::now())));
         }
     }
 
     /// Looks at everything. Returns when to look again.
     fn look(&mut self, now: Instant) -> Option<Instant> {
+        if let Some(until) = self.turn.still_until() {
+            // What this thread does for demoted workers is the user's in part, and takes as long as it does. Nobody stands still for that.
+            if until > now {
+                return Some(until);
+            }
+            self.turn.pass(false, now);
+            self.set_still(false);
+        }
         let (mut due, mut starving) = (None, false);
         for watch in &mut self.watches {
             let seen = watch.look(&self.hire, now);
@@ -83,12 +94,21 @@ impl Supervisor {
             starving |= seen.starving;
         }
         let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now));
-        let was_still = self.turn.is_still();
         let turned = self.turn.pass(starving, now);
-        let still = self.turn.is_still();
-        if still != was_still {
-            self.watches.iter().for_each(|watch| watch.pool().stand_still(still));
+        if self.turn.is_still() {
+            self.set_still(true);
         }
         due.into_iter().chain(resized).chain(turned).min()
     }
+
+    /// No stage gives out jobs, or all do again, before the user is asked at one of them who is to have which.
+    fn set_still(&self, still: bool) {
+        self.watches.iter().for_each(|watch| watch.pool().stand_still(still));
+        if !still {
+            self.watches.iter().for_each(|watch| watch.pool().give_out());
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,15 @@ pub(super) enum Turn {
 
 impl Turn {
     pub(super) fn is_still(self) -> bool {
-        matches!(self, Self::Still(_))
+        self.still_until().is_some()
+    }
+
+    /// Until when they are not, if they are not.
+    pub(super) fn still_until(self) -> Option<Instant> {
+        match self {
+            Self::Still(until) => Some(until),
+            Self::Work | Self::Rest(_) => None,
+        }
     }
 
     /// Demoted jobs starve, or not. Returns when it changes by itself.

@@ -40,7 +40,8 @@ impl StreamSink {
         if let Some(window) = ticket.window()
             && !window.try_reserve(bytes, self.buffer)
         {
-            self.places.wait(ticket, Room { window, bytes, most: self.buffer, patience: self.patience })?;
+            let room = Room { window, bytes, most: self.buffer, patience: self.patience };
+            self.places.wait(ticket, room).or_else(|reason| given_up(ticket, reason))?;
         }
         self.outlet.reply(ticket.id, Reply::Chunk(piece));
         Ok(())
@@ -61,11 +62,18 @@ impl StreamSink {
         if let Some(window) = ticket.window()
             && !window.try_reserve(weight(piece), self.buffer)
         {
-            return (now.saturating_duration_since(since) >= self.patience).then_some(Err(Reason::SlowReader));
+            let is_over = now.saturating_duration_since(since) >= self.patience;
+            return is_over.then(|| given_up(ticket, Reason::SlowReader));
         }
         self.outlet.reply(ticket.id, Reply::Chunk(piece.clone()));
         Some(Ok(()))
     }
+}
+
+/// Nobody sends more of an answer. That takes a lock that the front end takes too, so it is no business of the user's half.
+fn given_up(ticket: &Ticket, reason: Reason) -> Result<(), Reason> {
+    ticket.cancel(reason);
+    Err(reason)
 }
 
 /// The sink of one worker. What it does is ours, so the worker is not demoted meanwhile, and where it has been, its supervisor does it.
@@ -87,8 +95,8 @@ impl SeatSink {
     }
 
     fn in_our_code<T>(&self, done: impl FnOnce(&StreamSink) -> T, asked: impl FnOnce(&Seat) -> T) -> T {
-        if !self.seat.is_here() {
-            // A thread of the stage's own streams.
+        if !self.seat.is_here() || self.seat.gate.is_closed() {
+            // A thread of the stage's own streams, or the stage does where it is no job that it was called for, such as in its reset.
             return done(&self.stage);
         }
         if self.seat.gate.close() {
@@ -116,5 +124,53 @@ impl Sink for SeatSink {
             |sink| sink.send(ticket, piece.clone()),
             |seat| seat.ask(Asked::Piece(Arc::clone(ticket), piece.clone())),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Context;
+    use crate::context::Window;
+    use crate::loopback::Inbox;
+    use crate::mailbox::mailbox;
+    use crate::transport::Local;
+
+    const ROOM: usize = 1000;
+
+    /// A sink that has no patience, and a request of whose answer as much is on its way as may.
+    fn behind() -> (StreamSink, Arc<Ticket>, Inbox) {
+        let (loopback, inbox) = mailbox().unwrap();
+        let limits = Limits { stream_buffer: ROOM, take_answer: Duration::ZERO, ..Limits::default() };
+        let sink = StreamSink::new(Arc::new(Local::new(Vec::new(), loopback)), &limits, 1);
+        let ticket = Context::test().ticket;
+        assert!(ticket.window.set(Window::default()).is_ok());
+        assert!(ticket.window().is_some_and(|window| window.try_reserve(ROOM, ROOM)));
+        (sink, ticket, inbox)
+    }
+
+    #[test]
+    fn who_streams_in_our_code_stays_in_it() {
+        let (sink, ticket, _inbox) = behind();
+        let (seat, piece) = (Arc::new(Seat::new(Arc::default())), Bytes::from_static(b"piece"));
+        let sink = SeatSink::new(Arc::clone(&seat), Arc::new(sink));
+        seat.take();
+        let _ = sink.send(&ticket, piece.clone());
+        assert!(!seat.gate.hold(), "it could be demoted");
+        seat.gate.open();
+        let _ = sink.send(&ticket, piece);
+        assert!(seat.gate.hold());
+    }
+
+    #[test]
+    fn where_there_will_be_no_room_it_is_the_sink_that_cancels() {
+        let piece = Bytes::from_static(b"piece");
+        let (sink, ticket, _inbox) = behind();
+        assert_eq!(SeatSink::of_test(sink).send(&ticket, piece.clone()), Err(Reason::SlowReader));
+        assert_eq!(ticket.cancelled(), Some(Reason::SlowReader));
+
+        let ((sink, ticket, _inbox), now) = (behind(), Instant::now());
+        assert_eq!(sink.try_send(&ticket, &piece, now, now), Some(Err(Reason::SlowReader)));
+        assert_eq!(ticket.cancelled(), Some(Reason::SlowReader));
     }
 }

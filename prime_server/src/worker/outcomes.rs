@@ -39,7 +39,7 @@ impl Worker {
                 then = Then::Rebuild;
             }
         }
-        source.done(time, ended);
+        source.done(time);
         if number < most {
             self.duties.outlet.ran_with_fewer(self.id);
         }

@@ -66,11 +66,13 @@ fn a_worker_that_returned_can_be_demoted_again() {
             let mut times = 0;
             for _ in 0..2 {
                 worker.gate.open();
+                assert!(!worker.gate.is_closed());
                 if worker.close() {
                     times += 1;
                     worker.set_back.store(false, Relaxed);
                     worker.gate.restored();
                 }
+                assert!(worker.gate.is_closed());
             }
             times
         });

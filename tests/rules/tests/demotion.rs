@@ -238,6 +238,52 @@ fn a_demoted_job_streams_and_is_told_of_a_client_that_takes_nothing() {
 }
 
 #[test]
+fn a_demoted_worker_that_ends_is_not_kept_by_a_stream_of_another_request() {
+    /// Streams, in its drop, for a request that has its answer.
+    struct Keeps {
+        pass: Gate,
+        dropped: Gate,
+        kept: Option<Context>,
+    }
+
+    #[stage(workers = 1, name = "first")]
+    impl Keeps {
+        fn run(&mut self, request: Request, cx: &Context) -> &'static str {
+            match request.head().path() {
+                "/keep" => self.kept = Some(cx.clone()),
+                "/long" => self.pass.pass(),
+                _ => {}
+            }
+            "done"
+        }
+    }
+
+    impl Drop for Keeps {
+        fn drop(&mut self) {
+            if let Some(cx) = self.kept.take() {
+                let _ = cx.stream("late").send("later");
+                self.dropped.arrive();
+            }
+        }
+    }
+
+    with_and_without_rights(|| {
+        let (gate, end) = (Gate::new(), Gate::new());
+        let (pass, dropped) = (gate.clone(), end.clone());
+        let make = move || Keeps { pass: pass.clone(), dropped: dropped.clone(), kept: None };
+        let (running, address) = start(&Pipeline::new("p").stage_from(make).demote(true).build().unwrap());
+        assert_eq!(get(address, "/keep").text(), "done");
+        let mut long = send(address, "/long");
+        gate.wait_for(1);
+        assert_eq!(get(address, "/").text(), "done");
+        gate.open();
+        assert_eq!(long.read().text(), "done");
+        drop(running);
+        end.wait_for(1);
+    });
+}
+
+#[test]
 fn a_drain_waits_for_demoted_jobs() {
     with_and_without_rights(|| {
         let gate = Gate::new();

@@ -71,7 +71,7 @@ fn small_pieces_count_for_what_holds_them_too() {
     let take_answer = Duration::from_millis(1);
     let mut scene = Scene::new(Limits { stream_buffer: 10_000, take_answer, ..Limits::default() });
     scene.event("").event(GET);
-    let Next::Job(job) = scene.settle().worker.next() else { panic!("a job waits") };
+    let Next::Job(job, _) = scene.settle().worker.next() else { panic!("a job waits") };
     let sink = scene.sink();
     let mut body = Context { sink: Some(Arc::new(sink)), ..job.context }.stream("");
     let sent = (0..10_000).take_while(|_| body.send("x").is_ok()).count();

@@ -7,7 +7,7 @@ fn a_deadline_answers_504_and_the_late_answer_finds_nobody() {
     let mut scene = Scene::new(Limits::default());
     scene.event("").event(GET);
     scene.settle();
-    let Next::Job(job) = scene.worker.next() else { panic!("a job waits") };
+    let Next::Job(job, _) = scene.worker.next() else { panic!("a job waits") };
     scene.later(Duration::from_secs(30));
     assert_eq!(statuses(&scene.sent()), ["504"]);
     assert!(job.context.check().is_err());
@@ -26,7 +26,7 @@ fn a_peer_that_takes_nothing_is_let_go_after_the_time_to_take_an_answer() {
     scene.event("").event([GET, GET].concat());
     scene.settle().takes(1);
     scene.answer("x".repeat(2 * SLICE));
-    let Next::Job(job) = scene.worker.next() else { panic!("a job waits") };
+    let Next::Job(job, _) = scene.worker.next() else { panic!("a job waits") };
     scene.later(limit / 2).takes(1);
     scene.later(limit / 2);
     assert!(job.context.check().is_ok(), "it took something meanwhile");

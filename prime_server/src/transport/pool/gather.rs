@@ -1,12 +1,12 @@
 //! How a worker comes to several jobs, where its stage takes them in batches.
 
 use std::sync::MutexGuard;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Pool, Station};
 use crate::balancer::WorkerId;
-use crate::transport::Envelope;
+use crate::seat::Seat;
+use crate::transport::{Envelope, Outlet};
 
 /// How many jobs a worker takes at a time, and how long it waits for them.
 #[derive(Clone, Copy, Debug)]
@@ -20,35 +20,45 @@ impl Batching {
     pub(crate) const NONE: Self = Self { most: 1, wait: Duration::ZERO };
 }
 
-impl Pool {
-    /// Adds to a job that a worker has just taken what its batch lacks: what waits, then what comes while the worker waits.
-    pub(super) fn gather<'a>(
-        &'a self,
-        worker: WorkerId,
+/// A worker that comes to several jobs.
+pub(super) struct Gathering<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) outlet: &'a dyn Outlet,
+    pub(super) worker: WorkerId,
+    pub(super) seat: &'a Seat,
+}
+
+impl<'a> Gathering<'a> {
+    /// Adds to a job that it has just taken what its batch lacks: what waits, then what comes while it waits. Returns when that was over.
+    pub(super) fn fill(
+        &self,
         first: &Envelope,
         more: &mut Vec<Envelope>,
         mut station: MutexGuard<'a, Station>,
         mut now: Instant,
-    ) -> MutexGuard<'a, Station> {
-        let Batching { most, wait } = self.size.batching;
+    ) -> (MutexGuard<'a, Station>, Instant) {
+        let Batching { most, wait } = self.pool.size.batching;
         let mut until = (now + wait).min(latest(first, now));
         loop {
             while more.len() + 1 < most
-                && let Some(job) = station.balancer.take_more(worker, now)
+                && let Some(job) = station.balancer.take_more(self.worker, now)
             {
                 until = until.min(latest(&job, now));
                 more.push(job);
             }
             let lacks = most - 1 - more.len();
             if lacks == 0 || until <= now || station.hurried || station.closed {
-                return station;
+                return (station, now);
             }
-            station.balancer.gather(worker, lacks);
+            station.balancer.gather(self.worker, lacks);
+            let hopeless = station.balancer.hopeless();
             drop(station);
-            thread::park_timeout(until - now);
+            // Whoever is refused hears it at once, and the time that their messages take is no longer a wait.
+            self.pool.refuse(hopeless, self.outlet);
+            self.seat.park_timeout(until.saturating_duration_since(Instant::now()));
             now = Instant::now();
-            station = self.lock();
-            station.balancer.gathered(worker, now);
+            station = self.pool.lock();
+            station.balancer.gathered(self.worker, now);
         }
     }
 }
@@ -62,6 +72,7 @@ fn latest(job: &Envelope, now: Instant) -> Instant {
 mod tests {
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
 
     use super::*;
     use crate::Request;
@@ -72,7 +83,7 @@ mod tests {
     use crate::mailbox::mailbox;
     use crate::metrics::{Metrics, Share};
     use crate::payload::Payload;
-    use crate::transport::{Local, Next, Outlet, Transport};
+    use crate::transport::{Local, Next, Transport};
 
     const STAGE: StageId = StageId(0);
     const HOUR: Duration = Duration::from_secs(3600);
@@ -101,9 +112,9 @@ mod tests {
                 let say = say.clone();
                 thread::spawn(move || {
                     let mut source = pool.source(worker, outlet);
-                    while let Next::Job(_) = source.next() {
+                    while let Next::Job(..) = source.next() {
                         say.send(1 + source.more().len()).unwrap();
-                        source.done(Duration::ZERO, Instant::now());
+                        source.done(Duration::ZERO);
                     }
                 });
             }

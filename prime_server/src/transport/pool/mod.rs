@@ -299,6 +299,11 @@ impl Pool {
         if let Some(reason) = job.context.ticket.cancelled() {
             self.metrics.ended(Ended::Cancelled(reason));
         }
+        self.drop_job(job);
+    }
+
+    /// As [`discard`](Self::discard), of one whose end is counted.
+    fn drop_job(&self, job: Envelope) {
         if let Err(panic) = caught(|| drop(job)) {
             log(|| tracing::error!(stage = self.metrics.stage(), panic, "a message panicked when it was dropped"));
         }

@@ -1,16 +1,15 @@
 //! What a worker has of its pool.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Pool;
+use super::gather::Gathering;
 use crate::affinity::Affinity;
 use crate::answers::{self, worker_lost};
 use crate::balancer::WorkerId;
 use crate::context::Ticket;
 use crate::ids::RequestId;
-use crate::kernel::Tid;
 use crate::metrics::Ended;
 use crate::panics::log;
 use crate::response::Reply;
@@ -20,8 +19,8 @@ use crate::transport::{Envelope, Outlet};
 /// What a worker does next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// This job, and where the stage takes several at a time, those of [`Source::more`].
-    Job(Envelope),
+    /// This job, which counts as running from then on, and where the stage takes several at a time, those of [`Source::more`].
+    Job(Envelope, Instant),
     /// No job will come any more.
     Drained,
 }
@@ -39,8 +38,6 @@ pub(crate) struct Source {
     splits: Vec<Arc<Ticket>>,
     /// How long the jobs ran that are over, as long as the pool has not been told: it is when the next one is taken, under one lock.
     ran: Option<Duration>,
-    /// The time, where it has just been looked up.
-    now: Option<Instant>,
     /// What it has announced.
     affinity: Affinity,
 }
@@ -50,10 +47,20 @@ impl Pool {
     pub(crate) fn source(self: &Arc<Self>, worker: WorkerId, outlet: Arc<dyn Outlet>) -> Source {
         let seat = Arc::clone(&self.lock().seats[worker.0]);
         seat.take();
-        // A spare is born with the supervisor's slice. What this cannot change, that could not either.
-        let _ = Tid::current().set_slice(Duration::ZERO);
-        let (more, splits, ran, now, affinity) = (Vec::new(), Vec::new(), None, None, Affinity::NONE);
-        Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, ran, now, affinity }
+        let (more, splits, ran, affinity) = (Vec::new(), Vec::new(), None, Affinity::NONE);
+        Source { pool: Arc::clone(self), outlet, worker, seat, more, splits, ran, affinity }
+    }
+
+    /// Answers jobs that cannot be done in time.
+    pub(super) fn refuse(&self, mut hopeless: Vec<Envelope>, outlet: &dyn Outlet) {
+        while let Some(job) = hopeless.pop() {
+            self.metrics.ended(Ended::Hopeless);
+            if job.context.part.is_some() {
+                outlet.cancel_parts(&job.context.ticket);
+            }
+            outlet.reply(job.context.ticket.id, Reply::whole(answers::hopeless()));
+            self.drop_job(job);
+        }
     }
 }
 
@@ -61,7 +68,8 @@ impl Source {
     /// Waits for a job, and for those that are run with it.
     pub(crate) fn next(&mut self) -> Next {
         loop {
-            let now = self.now.take().unwrap_or_else(Instant::now);
+            // Not before: what the worker has done since its last job is no part of the next one's run.
+            let mut now = Instant::now();
             let mut station = self.pool.lock();
             station.over(self.worker, self.ran.take());
             if station.closed || self.seat.is_dismissed() {
@@ -71,7 +79,13 @@ impl Source {
             if let Some(job) = taken {
                 station.ready |= station.balancer.is_long(self.worker);
                 if self.pool.size.batching.most > 1 {
-                    station = self.pool.gather(self.worker, &job, &mut self.more, station, now);
+                    let gathering = Gathering {
+                        pool: &self.pool,
+                        outlet: self.outlet.as_ref(),
+                        worker: self.worker,
+                        seat: &self.seat,
+                    };
+                    (station, now) = gathering.fill(&job, &mut self.more, station, now);
                 }
                 let hopeless = station.balancer.hopeless();
                 let watch = station.must_watch();
@@ -83,10 +97,10 @@ impl Source {
                 if watch {
                     self.pool.supervisor.ring();
                 }
-                self.refuse(hopeless);
+                self.pool.refuse(hopeless, self.outlet.as_ref());
                 let parts = std::iter::once(&job).chain(&self.more).filter(|job| job.context.part.is_some());
                 self.splits.extend(parts.map(|job| Arc::clone(&job.context.ticket)));
-                return Next::Job(job);
+                return Next::Job(job, now);
             }
             let hopeless = station.balancer.hopeless();
             if self.pool.chooser.is_some() {
@@ -95,8 +109,8 @@ impl Source {
             } else {
                 drop(station);
             }
-            self.refuse(hopeless);
-            thread::park();
+            self.pool.refuse(hopeless, self.outlet.as_ref());
+            self.seat.park();
         }
     }
 
@@ -110,22 +124,11 @@ impl Source {
         let is_short = bytes <= Affinity::MOST;
         if !is_short {
             let stage = self.pool.metrics.stage();
-            log(|| tracing::error!(stage, bytes, "what a worker announces has more than 256 bytes, and is left out"));
+            let most = Affinity::MOST;
+            log(|| tracing::error!(stage, bytes, most, "what a worker announces has too many bytes, and is left out"));
         }
         self.pool.lock().announce(self.worker, if is_short { affinity } else { Affinity::NONE });
         self.outlet.announced();
-    }
-
-    /// Answers jobs that cannot be done in time.
-    fn refuse(&self, mut hopeless: Vec<Envelope>) {
-        while let Some(job) = hopeless.pop() {
-            self.pool.metrics.ended(Ended::Hopeless);
-            if job.context.part.is_some() {
-                self.outlet.cancel_parts(&job.context.ticket);
-            }
-            self.outlet.reply(job.context.ticket.id, Reply::whole(answers::hopeless()));
-            self.pool.discard(job);
-        }
     }
 
     /// What is run with the job that came last.
@@ -134,16 +137,15 @@ impl Source {
     }
 
     /// A job was not begun, since nobody waits for it any more.
-    pub(crate) fn abandon(&mut self, id: RequestId, now: Instant) {
+    pub(crate) fn abandon(&mut self, id: RequestId) {
         self.splits.retain(|ticket| ticket.id != id);
-        self.now = Some(now);
         self.pool.lock().balancer.not_begun(self.worker, id);
     }
 
-    /// The last jobs are over, at `now`, after they ran for so long: their outcomes are on their way.
-    pub(crate) fn done(&mut self, ran: Duration, now: Instant) {
+    /// The last jobs are over, after they ran for so long: their outcomes are on their way.
+    pub(crate) fn done(&mut self, ran: Duration) {
         self.splits.clear();
-        (self.ran, self.now) = (Some(ran), Some(now));
+        self.ran = Some(ran);
     }
 
     /// A job is lost.
@@ -169,3 +171,6 @@ impl Drop for Source {
         lost.into_iter().for_each(|id| self.lose(id));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,11 +153,14 @@ impl Pool {
         station.closed && station.seats.is_empty()
     }
 
-    /// No job is given out, or jobs are again.
+    /// No job is given out, or jobs are again. Then, [`give_out`](Self::give_out).
     pub(crate) fn stand_still(&self, still: bool) {
-        let mut station = self.lock();
-        station.balancer.stand_still(still);
-        self.wake(station);
+        self.lock().balancer.stand_still(still);
+    }
+
+    /// Gives out what waits. That may ask the user which worker is to have it.
+    pub(crate) fn give_out(&self) {
+        self.wake(self.lock());
     }
 
     /// Nothing is to be demoted here any more.

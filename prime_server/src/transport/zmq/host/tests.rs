@@ -119,7 +119,7 @@ impl Scene {
     /// What the one thread does next.
     fn run(&mut self) -> Envelope {
         match self.thread.next() {
-            Next::Job(job) => job,
+            Next::Job(job, _) => job,
             Next::Drained => panic!("there is a job"),
         }
     }
@@ -128,7 +128,7 @@ impl Scene {
     fn abort(&mut self, job: &Envelope) {
         let id = job.context.ticket.id;
         self.post.send(Note::Outcome { id, ends: true, body: encode(&Outcome::Abort) });
-        self.thread.done(Duration::ZERO, Instant::now());
+        self.thread.done(Duration::ZERO);
     }
 }
 
