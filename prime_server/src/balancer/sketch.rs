@@ -13,6 +13,9 @@ const FIRST: u32 = 7;
 const OCTAVES: u32 = 37;
 const BUCKETS: usize = (OCTAVES << BITS) as usize;
 
+/// No bucket: whichever comes is before its start and behind its end.
+const NONE: Range<usize> = Range { start: BUCKETS, end: 0 };
+
 /// After so many samples, old ones count half.
 pub(crate) const WINDOW: u32 = 1024;
 
@@ -24,13 +27,13 @@ const WEIGHT: u32 = 16;
 pub(crate) struct Sketch {
     counts: Box<[u32; BUCKETS]>,
     total: u32,
-    /// From the first bucket that counts something to behind the last, which for most stages are a few.
+    /// From the first bucket that counts something to behind the last, which for most stages are a few. Empty where none does.
     used: Range<usize>,
 }
 
 impl Sketch {
     pub(crate) fn new() -> Self {
-        Self { counts: Box::new([0; BUCKETS]), total: 0, used: BUCKETS..0 }
+        Self { counts: Box::new([0; BUCKETS]), total: 0, used: NONE }
     }
 
     /// How many samples there are, faded ones by what is left of them.
@@ -70,7 +73,7 @@ impl Sketch {
         self.total = self.counts.iter().sum();
         let counts = |bucket: &usize| self.counts[*bucket] > 0;
         let (first, last) = (self.used.clone().find(counts), self.used.clone().rfind(counts));
-        self.used = first.zip(last).map_or(BUCKETS..0, |(first, last)| first..last + 1);
+        self.used = first.zip(last).map_or(NONE, |(first, last)| first..last + 1);
     }
 }
 

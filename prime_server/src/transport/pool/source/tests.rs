@@ -19,6 +19,7 @@ use crate::{CodecError, Kind, Message, Request, Schema};
 const STAGE: StageId = StageId(0);
 const WORKER: WorkerId = WorkerId(0);
 const LIMIT: Duration = Duration::from_secs(30);
+const TAKES: Duration = Duration::from_secs(2);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A pool of one worker, and where its answers go.
@@ -30,7 +31,22 @@ fn pool_in_batches(metrics: &Metrics, batching: Batching) -> (Arc<Local>, Inbox)
     let (loopback, inbox) = mailbox().expect("an eventfd");
     let options = Options { refuse_hopeless: true, ..Options::PLAIN };
     let pool = Pool::of_test_in_batches(STAGE, metrics.stage("stage", Share::Whole), options, 1, batching);
+    // It learns how long jobs of a kind take.
+    for _ in 0..100 {
+        let (mut station, now) = (pool.lock(), Instant::now());
+        assert!(station.balancer.offer(long(0, now + HOUR, Request::get("/"), None), now).is_ok());
+        assert!(station.balancer.take(WORKER, now).is_some());
+        station.balancer.done(WORKER, TAKES);
+    }
     (Arc::new(Local::new(vec![pool], loopback)), inbox)
+}
+
+/// A job of which it is known how long it takes.
+fn long<M: Message>(key: u32, deadline: Instant, message: M, part: Option<Box<Part>>) -> Envelope {
+    let id = RequestId { key, generation: 0 };
+    let labels = Labels { kind: Kind::number(1), ..Labels::default() };
+    let context = Context { part, ..Context::new(Ticket::named(id, id, head(), labels, deadline)) };
+    Envelope::new(context, Payload::new(message), Instant::now())
 }
 
 fn source(local: &Arc<Local>) -> Source {
@@ -50,18 +66,14 @@ fn offer(local: &Local, job: Envelope, now: Instant) {
     assert!(local.dispatch_all(STAGE, &mut std::iter::once(job), now).is_empty());
 }
 
-/// Offers a job that takes two seconds, as it is said, two seconds ago: it could have been done then, and cannot any more.
+/// Offers a job that takes two seconds two seconds ago: it could have been done then, and cannot any more.
 fn offer_hopeless<M: Message>(local: &Local, key: u32, message: M) {
     offer_hopeless_part(local, key, message, None);
 }
 
 fn offer_hopeless_part<M: Message>(local: &Local, key: u32, message: M, part: Option<Box<Part>>) {
-    const TAKES: Duration = Duration::from_secs(2);
-    let (id, offered) = (RequestId { key, generation: 0 }, Instant::now() - TAKES);
-    let labels = Labels { kind: Kind::taking(TAKES), ..Labels::default() };
-    let ticket = Ticket::named(id, id, head(), labels, offered + TAKES * 3 / 2);
-    let context = Context { part, ..Context::new(ticket) };
-    offer(local, Envelope::new(context, Payload::new(message), offered), offered);
+    let offered = Instant::now() - TAKES;
+    offer(local, long(key, offered + TAKES * 3 / 2, message, part), offered);
 }
 
 /// A message that does something when it is dropped.
@@ -128,7 +140,9 @@ fn a_job_runs_since_it_was_taken_and_not_since_the_last_one_was_over() {
     let reset = Instant::now();
     let Next::Job(_, started) = source.next() else { panic!("a job waits") };
     assert!(started >= reset);
-    assert_eq!(local.pools()[0].usage(started + HOUR).time, HOUR);
+    let used = |after: Duration| local.pools()[0].usage(started + after).time;
+    assert_eq!(used(2 * HOUR) - used(HOUR), HOUR);
+    assert_eq!(used(HOUR) - local.pools()[0].turns().time, HOUR, "it has had its slot since then");
 }
 
 #[test]
