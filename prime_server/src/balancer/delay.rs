@@ -16,18 +16,21 @@ const CALM: f64 = 0.5;
 /// A new sample's part of the mean time between two jobs that are taken.
 const NEW: f64 = 1.0 / 16.0;
 
-/// The shortest time between two looks, or that part of the target if it is less.
+/// How long to wait between two looks, or that part of the target if it is less.
 const REST: Duration = Duration::from_millis(1);
 const TIMES: u32 = 8;
+
+pub(super) fn rest(target: Duration) -> Duration {
+    REST.min(target / TIMES)
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Delay {
     overloaded: bool,
     /// Since when that has been to change.
     since: Option<Instant>,
-    /// When it was looked at last, and when it is to be again.
+    /// When it was looked at last.
     looked: Option<Instant>,
-    due: Option<Instant>,
     /// Since when some have waited without a break and none that was taken is in the pace, and how many were taken meanwhile.
     counted: Option<Instant>,
     taken: u32,
@@ -38,11 +41,6 @@ pub(super) struct Delay {
 impl Delay {
     pub(super) fn is_overloaded(&self) -> bool {
         self.overloaded
-    }
-
-    /// Whether it is time to [look](Self::look).
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.due.is_none_or(|due| now >= due)
     }
 
     /// A job was taken.
@@ -60,7 +58,6 @@ impl Delay {
 
     /// So many wait, the first of them since `oldest`.
     pub(super) fn look(&mut self, oldest: Instant, waiting: usize, target: Duration, now: Instant) {
-        self.due = Some(now + REST.min(target / TIMES));
         if let Some(looked) = self.looked.replace(now)
             && now.saturating_duration_since(looked) > INTERVAL
             && oldest > looked

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::classes::{Classes, Order};
 use super::costs::{Costs, PATIENCE};
-use super::delay::Delay;
+use super::delay::{Delay, rest};
 use super::shares::{Shares, bits};
 use super::tenants::{CREDIT, hand};
 use crate::labels::Labels;
@@ -42,7 +42,9 @@ pub(super) struct Lanes {
     /// How many wait of each kind, and the kinds of which some do, a bit each.
     of_kind: Vec<usize>,
     kinds: u128,
+    /// How many flows are overloaded, and when that is to be looked at again.
     overloaded: usize,
+    due: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -191,17 +193,23 @@ impl Lanes {
         levels.flat_map(|level| level.shares.all().map(|flow| &level.flows[flow]))
     }
 
-    /// Looks whether a lane's flow is overloaded, which is so where its jobs have waited longer than the target for some time. To be called
-    /// whenever a job has come or was taken.
-    pub(super) fn look(&mut self, id: LaneId, target: Duration, offered: impl Fn(usize) -> Instant, now: Instant) {
-        let flow = &mut self.levels[usize::from(id.level)].flows[usize::from(id.flow)];
-        if !flow.delay.is_due(now) {
+    /// Looks which flows are overloaded, which they are where their jobs have waited longer than the target for some time. To be called
+    /// whenever a job has come or was taken; each looks at all flows, since one that stands has no such moments of its own.
+    pub(super) fn look(&mut self, target: Duration, offered: impl Fn(usize) -> Instant, now: Instant) {
+        if self.due.is_some_and(|due| now < due) {
             return;
         }
-        let Some(oldest) = flow.firsts().map(offered).min() else { return };
-        let before = flow.delay.is_overloaded();
-        flow.delay.look(oldest, flow.waiting, target, now);
-        self.overloaded = self.overloaded + usize::from(flow.delay.is_overloaded()) - usize::from(before);
+        self.due = Some(now + rest(target));
+        for level in self.classes.all() {
+            let Level { flows, shares } = &mut self.levels[level];
+            for flow in shares.all() {
+                let flow = &mut flows[flow];
+                let Some(oldest) = flow.firsts().map(&offered).min() else { continue };
+                let before = flow.delay.is_overloaded();
+                flow.delay.look(oldest, flow.waiting, target, now);
+                self.overloaded = self.overloaded + usize::from(flow.delay.is_overloaded()) - usize::from(before);
+            }
+        }
     }
 
     /// The first of each lane of the flows that are overloaded.

@@ -156,7 +156,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
         let key = self.insert(job, note, now);
         self.entries[key.slot as usize].probes = probes;
         self.link_last(key.slot as usize);
-        self.look(key.slot as usize, now);
+        self.look(now);
         Ok(key)
     }
 
@@ -213,11 +213,11 @@ impl<J: Job, W, T> Queue<J, W, T> {
         self.lanes.overloaded().next().is_some()
     }
 
-    /// A job has come or was taken: looks whether those that it waited with have waited for too long.
-    fn look(&mut self, slot: usize, now: Instant) {
+    /// A job has come or was taken: looks whether others have waited for too long.
+    fn look(&mut self, now: Instant) {
         let Self { options, lanes, entries, .. } = self;
         if let Some(target) = options.max_delay {
-            lanes.look(entries[slot].lane, target, |slot| entries[slot].offered, now);
+            lanes.look(target, |slot| entries[slot].offered, now);
         }
     }
 
@@ -265,7 +265,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
         let Entry { lane, tenant, has_slot, .. } = &mut self.entries[slot];
         *has_slot = true;
         self.lanes.took(*lane, *tenant);
-        self.look(slot, now);
+        self.look(now);
         match std::mem::replace(&mut self.entries[slot].state, State::Taken(note)) {
             State::Waiting { job, .. } => job,
             State::Taken(_) => unreachable!("what was unlinked has waited"),

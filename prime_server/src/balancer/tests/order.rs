@@ -270,6 +270,22 @@ fn while_it_is_overloaded_the_newest_go_first_and_the_oldest_are_given_up() {
 }
 
 #[test]
+fn what_stands_behind_others_is_given_up_although_nothing_happens_to_it() {
+    let strict = Options { max_delay: Some(TARGET), order: Order::Strict, ..UNBOUNDED };
+    let (mut balancer, now) = balancer(strict);
+    let of_level = |id, priority| TestJob { labels: Labels { priority, ..Labels::default() }, ..job(id) };
+    balancer.offer(of_level(0, Priority::BATCH), now).unwrap();
+    for ms in 1..=150 {
+        let now = now + ms * MS;
+        balancer.offer(of_level(ms, Priority::INTERACTIVE), now).unwrap();
+        assert_eq!(balancer.take(A, now).map(|job| job.id), Some(ms));
+        balancer.done(A, MS);
+    }
+    let Some(Expired::Shed(shed)) = balancer.tick(now + 150 * MS) else { panic!("it has waited for too long") };
+    assert_eq!(shed.id, 0);
+}
+
+#[test]
 fn it_is_over_once_what_comes_has_been_served_in_time_for_a_while() {
     let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
     overload(&mut balancer, now, 300 * MS, 0);
