@@ -26,11 +26,12 @@ pub(super) struct Delay {
     /// Since when that should be otherwise, and when it was looked at last.
     since: Option<Instant>,
     looked: Option<Instant>,
-    /// How many jobs were taken since then, and whether some waited all the while.
+    /// How many jobs were taken since then, and whether none waited in between.
     taken: u32,
     was_empty: bool,
-    /// How many seconds there are between two that are taken.
+    /// How many seconds there are between two that are taken, and how many have passed since one was, while some waited all the while.
     pace: f64,
+    none_taken: f64,
 }
 
 impl Delay {
@@ -61,8 +62,10 @@ impl Delay {
         let (taken, was_empty) = (std::mem::take(&mut self.taken), std::mem::take(&mut self.was_empty));
         if let Some(looked) = self.looked.replace(now) {
             let time = now.saturating_duration_since(looked);
+            self.none_taken = if was_empty { 0.0 } else { self.none_taken + time.as_secs_f64() };
             if taken > 0 && !was_empty {
-                self.pace += (time.as_secs_f64() / f64::from(taken) - self.pace) * NEW;
+                let pace = std::mem::take(&mut self.none_taken) / f64::from(taken);
+                self.pace = if self.pace == 0.0 { pace } else { self.pace + (pace - self.pace) * NEW };
             }
             if time > INTERVAL && oldest > looked {
                 // All that it was overloaded with is gone.
@@ -70,7 +73,7 @@ impl Delay {
             }
         }
         // By Little's law.
-        let is_calm = waiting as f64 * self.pace <= CALM * target.as_secs_f64();
+        let is_calm = waiting as f64 * self.pace.max(self.none_taken) <= CALM * target.as_secs_f64();
         let should_change = if self.overloaded { is_calm } else { now.saturating_duration_since(oldest) > target };
         if !should_change {
             self.since = None;
@@ -112,6 +115,24 @@ mod tests {
     }
 
     #[test]
+    fn what_has_not_waited_longer_than_the_target_is_no_overload_however_long_it_stands() {
+        let (mut delay, now) = (Delay::default(), Instant::now());
+        for ms in 0..1000 {
+            delay.look(now + ms * MS - TARGET, 9, TARGET, now + ms * MS);
+        }
+        assert!(!delay.is_overloaded());
+    }
+
+    #[test]
+    fn it_is_looked_at_some_times_within_the_target_and_each_millisecond_at_the_most() {
+        let (mut delay, now) = (Delay::default(), Instant::now());
+        assert!(delay.is_due(TARGET, now));
+        delay.look(now, 1, TARGET, now);
+        assert!(!delay.is_due(TARGET, now + TARGET / TIMES - MS / 100) && delay.is_due(TARGET, now + TARGET / TIMES));
+        assert!(!delay.is_due(100 * TARGET, now + MS - MS / 100) && delay.is_due(100 * TARGET, now + MS));
+    }
+
+    #[test]
     fn it_is_over_once_what_waits_would_have_been_served_soon_for_as_long() {
         let now = Instant::now();
         let mut delay = overloaded(now);
@@ -128,12 +149,43 @@ mod tests {
     }
 
     #[test]
+    fn calm_counts_from_its_own_beginning() {
+        let now = Instant::now();
+        let mut delay = overloaded(now);
+        for ms in 101..=201 {
+            assert!(delay.is_overloaded(), "after {ms} ms");
+            delay.took();
+            delay.look(now + ms * MS, 1, TARGET, now + ms * MS);
+        }
+        assert!(!delay.is_overloaded());
+    }
+
+    #[test]
+    fn how_soon_what_waits_is_served_is_a_mean_of_when_some_wait_all_the_while() {
+        let now = Instant::now();
+        let mut delay = overloaded(now);
+        // One that takes long, and then few come, of which none finds another.
+        delay.took();
+        delay.look(now + 110 * MS, 1, TARGET, now + 110 * MS);
+        for ms in [130, 150, 170, 190, 210] {
+            delay.took();
+            delay.is_empty();
+            delay.look(now + ms * MS, 1, TARGET, now + ms * MS);
+        }
+        assert!(!delay.is_overloaded());
+    }
+
+    #[test]
     fn a_moment_without_jobs_ends_no_overload_and_a_long_one_does() {
         let now = Instant::now();
         let mut delay = overloaded(now);
         delay.is_empty();
         delay.look(now + 150 * MS, 9, TARGET, now + 150 * MS);
         assert!(delay.is_overloaded());
+        delay.look(now + 50 * MS, 9, TARGET, now + 251 * MS);
+        assert!(delay.is_overloaded(), "what waited then waits still");
+        let mut delay = overloaded(now);
+        delay.look(now + 150 * MS, 9, TARGET, now + 150 * MS);
         delay.is_empty();
         delay.look(now + 251 * MS, 9, TARGET, now + 251 * MS);
         assert!(!delay.is_overloaded());
