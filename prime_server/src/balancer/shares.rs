@@ -112,3 +112,78 @@ pub(super) fn bits(mut of: u128) -> impl Iterator<Item = usize> + use<> {
         Some(first)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const CREDIT: Duration = Duration::from_millis(100);
+
+    /// Somebody's job is taken, and has a slot for so long.
+    fn serve(shares: &mut Shares, who: usize, time: Duration) {
+        let expected = shares.take(who);
+        shares.charge(who, expected);
+        let above = shares.learn(who, time);
+        shares.charge(who, above);
+    }
+
+    /// Serves whoever is next until it is another than `who`, a millisecond each. Returns how often it was that.
+    fn before_others(shares: &mut Shares, who: usize) -> u32 {
+        let mut times = 0;
+        while shares.next() == Some(who) {
+            serve(shares, who, MS);
+            times += 1;
+        }
+        times
+    }
+
+    /// Somebody has been served alone for a second, and has more to do.
+    fn busy(who: usize) -> Shares {
+        let mut shares = Shares::with_credit(CREDIT);
+        shares.wait(who);
+        (0..1000).for_each(|_| serve(&mut shares, who, MS));
+        shares
+    }
+
+    #[test]
+    fn whoever_had_nothing_to_do_goes_first_for_as_long_as_may_be_saved_up_and_no_longer() {
+        let mut shares = busy(0);
+        shares.wait(1);
+        assert!((99..=101).contains(&before_others(&mut shares, 1)));
+        shares.wait(2);
+        let twice = before_others(&mut shares, 2);
+        assert!((99..=102).contains(&twice), "{twice}: what another has saved up is not added to one's own");
+    }
+
+    #[test]
+    fn whoever_has_had_more_than_others_has_still_when_it_comes_again() {
+        let mut shares = busy(0);
+        shares.wait(1);
+        serve(&mut shares, 0, 50 * MS);
+        shares.none_waits(0);
+        shares.wait(0);
+        assert!(before_others(&mut shares, 1) >= 149);
+    }
+
+    #[test]
+    fn when_nobody_waits_all_begin_anew() {
+        let mut shares = busy(0);
+        shares.wait(1);
+        serve(&mut shares, 1, 500 * MS);
+        (0..2).for_each(|who| shares.none_waits(who));
+        (1..3).for_each(|who| shares.wait(who));
+        let times = before_others(&mut shares, 2);
+        assert!((99..=101).contains(&times), "{times}: one that is new is behind by what may be saved up");
+    }
+
+    #[test]
+    fn a_job_is_charged_when_it_is_taken_for_what_they_take_on_average() {
+        let mut shares = busy(0);
+        let about_a_ms = |seconds: f64| (0.9e-3..1.1e-3).contains(&seconds);
+        assert!(about_a_ms(shares.take(0)));
+        let above = shares.learn(0, 2 * MS);
+        assert!(about_a_ms(above), "{above}: and afterwards for the rest");
+        assert!(about_a_ms(shares.take(0)), "one that is another changes little");
+    }
+}
