@@ -229,6 +229,16 @@ fn who_runs_for_nobody_is_counted_until_it_ends() {
 }
 
 #[test]
+fn it_is_behind_while_more_wait_than_the_workers_at_hand_take() {
+    let (mut balancer, now) = balancer(OPTIONS);
+    balancer.take(A, now);
+    balancer.offer(job(1), now).unwrap();
+    assert!(!balancer.is_behind());
+    balancer.offer(job(2), now).unwrap();
+    assert!(balancer.is_behind());
+}
+
+#[test]
 fn a_pool_that_stands_still_gives_out_nothing() {
     let (mut balancer, now) = demotable();
     balancer.stand_still(true);

@@ -112,6 +112,19 @@ fn what_is_known_to_be_long_makes_room_at_once_and_only_for_what_is_not() {
 }
 
 #[test]
+fn what_is_known_to_be_long_makes_room_at_once_where_short_ones_may_wait_elsewhere() {
+    let now = Instant::now();
+    for from_afar in [true, false] {
+        let mut balancer = Balancer::new(UNBOUNDED, 1).fed_from_afar(from_afar);
+        (0..100).for_each(|_| run(&mut balancer, of_kind(0, long()), 10 * MS, now));
+        (0..1000).for_each(|_| run(&mut balancer, of_kind(0, short()), MS / 100, now));
+        balancer.offer(of_kind(1, long()), now).unwrap();
+        balancer.take(A, now).unwrap();
+        assert_eq!(balancer.overdue(now).count(), usize::from(from_afar));
+    }
+}
+
+#[test]
 fn whoever_sends_little_does_not_wait_for_whoever_sends_much() {
     let (mut balancer, now) = balancer(UNBOUNDED);
     for id in 0..1000 {
