@@ -149,6 +149,29 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_was_empty_in_between_has_not_stood() {
+        let (mut delay, now) = (Delay::default(), Instant::now());
+        delay.look(now - 2 * TARGET, 9, TARGET, now);
+        delay.is_empty();
+        for ms in [50, 100, 149] {
+            delay.look(now + MS, 9, TARGET, now + ms * MS);
+            assert!(!delay.is_overloaded(), "after {ms} ms");
+        }
+        delay.look(now + MS, 9, TARGET, now + 150 * MS);
+        assert!(delay.is_overloaded());
+    }
+
+    #[test]
+    fn a_few_jobs_tell_how_soon_others_are_served() {
+        let (mut delay, now) = (Delay::default(), Instant::now());
+        for ms in 0..=220 {
+            (0..u32::from(ms % 20 == 0)).for_each(|_| delay.took());
+            delay.look(now + ms * MS - 5 * TARGET, 1, 4 * TARGET, now + ms * MS);
+            assert!(ms < 100 || delay.is_overloaded(), "20 ms for the next, after {ms} ms");
+        }
+    }
+
+    #[test]
     fn calm_counts_from_its_own_beginning() {
         let now = Instant::now();
         let mut delay = overloaded(now);
@@ -173,6 +196,13 @@ mod tests {
             delay.look(now + ms * MS, 1, TARGET, now + ms * MS);
         }
         assert!(!delay.is_overloaded());
+        let mut delay = overloaded(now);
+        for ms in 101..300 {
+            delay.took();
+            delay.is_empty();
+            delay.look(now + ms * MS, 3, TARGET, now + ms * MS);
+            assert!(delay.is_overloaded(), "three milliseconds for three, after {ms} ms");
+        }
     }
 
     #[test]
