@@ -65,7 +65,7 @@ impl Delay {
             self.none_taken = if was_empty { 0.0 } else { self.none_taken + time.as_secs_f64() };
             if taken > 0 && !was_empty {
                 let pace = std::mem::take(&mut self.none_taken) / f64::from(taken);
-                self.pace = if self.pace == 0.0 { pace } else { self.pace + (pace - self.pace) * NEW };
+                self.pace += (pace - self.pace) * NEW;
             }
             if time > INTERVAL && oldest > looked {
                 // All that it was overloaded with is gone.

@@ -389,7 +389,7 @@ fn what_jobs_ran_for_is_learned_of_their_kind_and_charged_to_their_priority() {
     let of = |id, labels| TestJob { labels, ..job(id) };
     let kind = |number| Labels { kind: Kind::number(number), ..Labels::default() };
     let priority = |priority| Labels { priority, ..Labels::default() };
-    let mut next = |crews: &mut Crews<TestJob>, ran| {
+    let next = |crews: &mut Crews<TestJob>, ran| {
         let (_, key, job) = crews.assign(None, now).expect("one waits");
         let id = job.id;
         crews.done(crew, key, ran);

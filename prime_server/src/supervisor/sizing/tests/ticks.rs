@@ -56,6 +56,7 @@ fn it_gets_what_it_needs_for_what_comes_and_doubles_at_the_most() {
         grown.push(has);
     }
     assert_eq!(grown, [2, 4, 8, 12]);
+    assert_eq!(second(&mut Sizing::new([(2, 5)], 16), seen(1000, 500, 1)), Some(5), "and no more than it may");
 }
 
 #[test]
