@@ -193,6 +193,14 @@ mod tests {
         assert!(Head::new(Method::GET, "/", Version::HTTP_11, HeaderMap::new()).lines().is_empty());
     }
 
+    #[test]
+    fn lines_go_on_as_they_came_whoever_has_read_them() {
+        let lines = Bytes::from_static(b"X-Test:one\r\n\r\n");
+        let head = Head::from_wire(Method::GET, "/", Version::HTTP_11, lines.clone());
+        assert_eq!(head.header("x-test"), Some("one"));
+        assert_eq!(head.lines(), lines);
+    }
+
     fn parts(target: &str) -> (String, Option<String>) {
         let head = Head::new(Method::GET, target, Version::HTTP_11, HeaderMap::new());
         (head.path().to_owned(), head.query_string().map(str::to_owned))

@@ -122,6 +122,12 @@ mod tests {
     fn what_is_out_of_range_is_the_first_or_last_step() {
         assert_eq!(Kind::taking(Duration::ZERO), Kind::taking(Duration::from_micros(1)));
         assert_eq!(Kind::taking(Duration::MAX).index(), Kind::ALL - 1);
+        assert_eq!(Kind::taking(Duration::from_secs(3 * 3600)).index(), Kind::ALL - 1);
         assert_eq!(Kind::number(3).said(), None);
+    }
+
+    #[test]
+    fn nobody_is_taken_for_no_tenant() {
+        assert!((0..64).all(|name| Tenant::of(name).number() & 1 == 1) && Tenant::default().number() == 0);
     }
 }

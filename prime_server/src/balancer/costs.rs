@@ -148,6 +148,32 @@ mod tests {
         assert!(!learned(&[(kind, SHORT, 8), (kind, LONG, MANY + FEW - 8)]).is_long(kind));
         assert!(!learned(&[(kind, LONG, MANY + FEW), (kind, SHORT, 4 * MANY)]).is_long(kind));
         assert_eq!(learned(&[(kind, LONG, MANY + FEW)]).long(), 1 << 3);
+        let hardly_ever_short = [(kind, SHORT, 3), (kind, LONG, 2 * MANY + FEW - 3)];
+        assert!(learned(&hardly_ever_short).is_long(kind));
+    }
+
+    #[test]
+    fn what_is_long_changes_with_the_quantum_at_once() {
+        let kind = Kind::number(3);
+        let mut costs = learned(&[(kind, LONG, MANY + FEW)]);
+        costs.learn(kind, LONG, false, 2 * LONG);
+        assert!(!costs.is_long(kind));
+        costs.learn(kind, LONG, false, QUANTUM);
+        assert!(costs.is_long(kind));
+    }
+
+    #[test]
+    fn a_kind_is_expected_to_take_what_half_of_its_jobs_do() {
+        let kind = Kind::number(3);
+        let mixed: Vec<_> = (0..MANY).map(|at| (kind, if at % 4 == 0 { LONG } else { SHORT }, 1)).collect();
+        assert!(about(learned(&mixed).expected(kind), SHORT));
+    }
+
+    #[test]
+    fn of_few_jobs_it_is_not_known_what_one_takes_at_least() {
+        let (kind, now) = (Kind::number(3), Instant::now());
+        assert!(!learned(&[(kind, LONG, MANY - 1)]).is_late(kind, now, now));
+        assert!(learned(&[(kind, LONG, MANY + FEW)]).is_late(kind, now, now));
     }
 
     #[test]

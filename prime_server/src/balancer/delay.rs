@@ -125,6 +125,20 @@ mod tests {
     }
 
     #[test]
+    fn what_has_not_waited_longer_than_the_target_is_no_overload_however_long_it_stands() {
+        let (mut delay, now) = (Delay::default(), Instant::now());
+        for ms in 0..1000 {
+            delay.look(now + ms * MS - TARGET, 9, TARGET, now + ms * MS);
+        }
+        assert!(!delay.is_overloaded());
+    }
+
+    #[test]
+    fn it_is_looked_at_once_a_millisecond_or_eight_times_in_the_target() {
+        assert_eq!((rest(100 * TARGET), rest(TARGET)), (MS, TARGET / TIMES));
+    }
+
+    #[test]
     fn it_is_over_once_what_waits_would_have_been_served_soon_for_as_long() {
         let now = Instant::now();
         let mut delay = overloaded(now);
@@ -138,6 +152,63 @@ mod tests {
         assert!(look(201, 3), "it was not calm without a break");
         assert!((202..302).all(|ms| look(ms, 2)));
         assert!(!look(302, 2));
+    }
+
+    #[test]
+    fn a_queue_that_was_empty_in_between_has_not_stood() {
+        let (mut delay, now) = (Delay::default(), Instant::now());
+        delay.look(now - 2 * TARGET, 9, TARGET, now);
+        delay.emptied();
+        for ms in [50, 100, 149] {
+            delay.look(now + MS, 9, TARGET, now + ms * MS);
+            assert!(!delay.is_overloaded(), "after {ms} ms");
+        }
+        delay.look(now + MS, 9, TARGET, now + 150 * MS);
+        assert!(delay.is_overloaded());
+    }
+
+    #[test]
+    fn a_few_jobs_tell_how_soon_others_are_served() {
+        let (mut delay, now) = (Delay::default(), Instant::now());
+        for ms in 0..=220 {
+            (0..u32::from(ms % 20 == 0)).for_each(|_| delay.took());
+            delay.look(now + ms * MS - 5 * TARGET, 1, 4 * TARGET, now + ms * MS);
+            assert!(ms < 100 || delay.is_overloaded(), "20 ms for the next, after {ms} ms");
+        }
+    }
+
+    #[test]
+    fn calm_counts_from_its_own_beginning() {
+        let now = Instant::now();
+        let mut delay = overloaded(now);
+        for ms in 101..=201 {
+            assert!(delay.is_overloaded(), "after {ms} ms");
+            delay.took();
+            delay.look(now + ms * MS, 1, TARGET, now + ms * MS);
+        }
+        assert!(!delay.is_overloaded());
+    }
+
+    #[test]
+    fn how_soon_what_waits_is_served_is_a_mean_of_when_some_wait_all_the_while() {
+        let now = Instant::now();
+        let mut delay = overloaded(now);
+        // One that takes long, and then few come, of which none finds another.
+        delay.took();
+        delay.look(now + 110 * MS, 1, TARGET, now + 110 * MS);
+        for ms in [130, 150, 170, 190, 210] {
+            delay.took();
+            delay.emptied();
+            delay.look(now + ms * MS, 1, TARGET, now + ms * MS);
+        }
+        assert!(!delay.is_overloaded());
+        let mut delay = overloaded(now);
+        for ms in 101..300 {
+            delay.took();
+            delay.emptied();
+            delay.look(now + ms * MS, 3, TARGET, now + ms * MS);
+            assert!(delay.is_overloaded(), "three milliseconds for three, after {ms} ms");
+        }
     }
 
     #[test]

@@ -113,6 +113,14 @@ mod tests {
     }
 
     #[test]
+    fn it_is_four_times_what_half_of_the_jobs_take_or_the_short_ones_where_more_than_half_are_long() {
+        for quantum in [learned([LONG; 16]), learned(mixed(3, LONG, 10 * LONG)), learned(mixed(3, 10 * LONG, LONG))] {
+            let times = quantum.as_secs_f64() / LONG.as_secs_f64();
+            assert!((times / f64::from(MULTIPLE) - 1.0).abs() <= 1.0 / 16.0, "{times}");
+        }
+    }
+
+    #[test]
     fn jobs_that_differ_by_less_than_four_times_do_not_outrun_it() {
         for longest in [LONG, 2 * LONG, 7 * LONG / 2] {
             let quantum = learned(mixed(3, longest, LONG));
@@ -129,6 +137,7 @@ mod tests {
         });
         let quantum = learned(exponential.clone());
         assert!(exponential.filter(|ran| *ran > quantum).count() < 4096 / 12, "{quantum:?}");
+        assert!(quantum < 4 * LONG, "{quantum:?}: four times what half of them take");
     }
 
     #[test]

@@ -128,3 +128,83 @@ pub(super) fn bits(mut of: u128) -> impl Iterator<Item = usize> + use<> {
         Some(first)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const CREDIT: Duration = Duration::from_millis(100);
+
+    /// Somebody's job is taken, and has a slot for so long.
+    fn serve(shares: &mut Shares, who: usize, time: Duration) {
+        shares.serve(who);
+        shares.begin(who);
+        shares.end(who);
+        shares.charge(std::iter::once(who), time.as_secs_f64());
+    }
+
+    /// Serves whoever is next until it is another than `who`, a millisecond each. Returns how often it was that.
+    fn before_others(shares: &mut Shares, who: usize) -> u32 {
+        let mut times = 0;
+        while shares.next(|who| who) == Some(who) {
+            serve(shares, who, MS);
+            times += 1;
+        }
+        times
+    }
+
+    /// Somebody has been served alone for a second, and has more to do.
+    fn busy(who: usize) -> Shares {
+        let mut shares = Shares::with_credit(CREDIT);
+        shares.wait(who);
+        (0..1000).for_each(|_| serve(&mut shares, who, MS));
+        shares
+    }
+
+    #[test]
+    fn whoever_had_nothing_to_do_goes_first_for_as_long_as_may_be_saved_up_and_no_longer() {
+        let mut shares = busy(0);
+        shares.wait(1);
+        assert!((99..=101).contains(&before_others(&mut shares, 1)));
+        shares.wait(2);
+        serve(&mut shares, 2, MS);
+        shares.wait(3);
+        assert!(before_others(&mut shares, 3) <= 2, "what another has saved up is not added to one's own");
+    }
+
+    #[test]
+    fn whoever_has_had_more_than_others_has_still_when_it_comes_again() {
+        let mut shares = busy(0);
+        shares.wait(1);
+        serve(&mut shares, 0, 50 * MS);
+        shares.none_waits(0);
+        shares.wait(0);
+        assert!(before_others(&mut shares, 1) >= 149);
+    }
+
+    #[test]
+    fn when_nobody_waits_all_begin_anew() {
+        let mut shares = busy(0);
+        shares.wait(1);
+        serve(&mut shares, 1, 500 * MS);
+        (0..2).for_each(|who| shares.none_waits(who));
+        (1..3).for_each(|who| shares.wait(who));
+        let times = before_others(&mut shares, 2);
+        assert!((99..=101).contains(&times), "{times}: one that is new is behind by what may be saved up");
+    }
+
+    #[test]
+    fn a_job_that_has_its_slot_still_counts_as_much_as_they_take_on_average() {
+        let mut shares = busy(0);
+        shares.wait(1);
+        before_others(&mut shares, 1);
+        shares.begin(1);
+        (0..2).for_each(|_| serve(&mut shares, 0, MS));
+        assert_eq!(shares.next(|who| who), Some(1), "it is behind by two, less the one that runs");
+        (0..2).for_each(|_| shares.begin(1));
+        assert_eq!(shares.next(|who| who), Some(0));
+        (0..2).for_each(|_| shares.end(1));
+        assert_eq!(shares.next(|who| who), Some(1));
+    }
+}

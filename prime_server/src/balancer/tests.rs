@@ -10,8 +10,8 @@ use proptest::prelude::*;
 
 use super::test_job::{TestJob, job};
 use super::*;
-use crate::Priority;
 use crate::labels::Labels;
+use crate::{Kind, Priority};
 
 fn id(id: u32) -> RequestId {
     RequestId { key: id, generation: 0 }
@@ -230,6 +230,16 @@ fn who_runs_for_nobody_is_counted_until_it_ends() {
 }
 
 #[test]
+fn it_is_behind_while_more_wait_than_the_workers_at_hand_take() {
+    let (mut balancer, now) = balancer(OPTIONS);
+    balancer.take(A, now);
+    balancer.offer(job(1), now).unwrap();
+    assert!(!balancer.is_behind());
+    balancer.offer(job(2), now).unwrap();
+    assert!(balancer.is_behind());
+}
+
+#[test]
 fn a_pool_that_stands_still_gives_out_nothing() {
     let (mut balancer, now) = demotable();
     balancer.stand_still(true);
@@ -238,6 +248,16 @@ fn a_pool_that_stands_still_gives_out_nothing() {
     balancer.stand_still(false);
     assert_eq!(balancer.summon(), Some(A));
     assert_eq!(balancer.take(A, now), Some(job(2)));
+}
+
+#[test]
+fn what_waits_is_given_up_first_come_first_whatever_its_kind() {
+    let (mut balancer, now) = balancer(Options { queue: 9, ..OPTIONS });
+    let of_kind = |id, kind| TestJob { labels: Labels { kind: Kind::number(kind), ..Labels::default() }, ..job(id) };
+    for (id, kind) in [(1, 3), (2, 1), (3, 3), (4, 2), (5, 1)] {
+        balancer.offer(of_kind(id, kind), now).unwrap();
+    }
+    assert_eq!(balancer.clear().into_iter().map(|job| job.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
 }
 
 #[derive(Clone, Debug)]

@@ -44,3 +44,34 @@ impl fmt::Debug for Labelling {
         f.debug_struct("Labelling").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method, Version};
+
+    use super::*;
+
+    fn head(path: &str) -> Head {
+        Head::new(Method::GET, path, Version::HTTP_11, HeaderMap::new())
+    }
+
+    const OF_ROUTE_7: Labels =
+        Labels { priority: Priority::DEFAULT, kind: Kind::number(7), tenant: Tenant::from_number(0) };
+
+    #[test]
+    fn where_nothing_is_said_a_request_is_of_its_routes_kind_and_of_no_tenant() {
+        assert_eq!(Labelling::default().of(&head("/"), 7), OF_ROUTE_7);
+    }
+
+    #[test]
+    fn what_the_functions_say_counts_and_one_that_panics_has_said_nothing() {
+        let labelling = Labelling {
+            priority: Some(Arc::new(|head| if head.path() == "/a" { Priority::BATCH } else { panic!("no priority") })),
+            kind: Some(Arc::new(|head| if head.path() == "/a" { Kind::number(2) } else { panic!("no kind") })),
+            tenant: Some(Arc::new(|head| if head.path() == "/a" { Tenant::of("a") } else { panic!("no tenant") })),
+        };
+        let said = Labels { priority: Priority::BATCH, kind: Kind::number(2), tenant: Tenant::of("a") };
+        assert_eq!(labelling.of(&head("/a"), 7), said);
+        assert_eq!(labelling.of(&head("/b"), 7), OF_ROUTE_7);
+    }
+}

@@ -3,6 +3,7 @@
 //!
 //! It sleeps while no job waits and none is demoted.
 
+mod lull;
 mod pace;
 mod share;
 mod sizer;

@@ -140,7 +140,6 @@ impl Sizing {
         let stage = &mut self.stages[at];
         let busy = (stage.used / stage.slots as f64).min(1.0);
         stage.slots += 1;
-        stage.slack = Duration::ZERO;
         let why = Why::Behind { delay: Duration::from_secs_f64(stage.delay), busy };
         moves.push(Move { stage: at, slots: stage.slots, why });
         true
@@ -190,7 +189,7 @@ impl Stage {
         let is_behind = now_used >= BUSY * self.slots as f64 && self.delay > DELAY.max(takes / 2.0);
         self.behind = if is_behind { self.behind + time } else { Duration::ZERO };
         self.slack = if self.spare() > 0 && !is_behind { self.slack + time } else { Duration::ZERO };
-        if self.behind < BEHIND || self.slots >= self.most {
+        if self.behind < BEHIND {
             return 0;
         }
         let needed = (came / seconds * self.mean / AIM).ceil() as usize;

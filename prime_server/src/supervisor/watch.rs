@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Hire;
+use super::lull::Lull;
 use super::pace::Pace;
 use super::share::{BOUND, Longest, Share, TURN};
 use crate::context::Ticket;
@@ -26,9 +27,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// While there can be no spare, whoever would be demoted is looked at so often.
 const NO_SPARE: Duration = Duration::from_millis(10);
 
-/// Spares that were not needed for so long are let go.
-const LULL: Duration = Duration::from_secs(10);
-
 pub(super) struct Watch {
     duties: Arc<Duties>,
     /// Jobs that have outrun their quantum, and what has been seen of them.
@@ -40,8 +38,7 @@ pub(super) struct Watch {
     ahead: usize,
     /// No more workers are asked for before.
     not_before: Option<Instant>,
-    /// The fewest spares since a moment.
-    lull: (usize, Instant),
+    lull: Lull,
 }
 
 struct Suspect {
@@ -77,7 +74,7 @@ impl Watch {
             share: Share::default(),
             ahead: 0,
             not_before: None,
-            lull: (0, Instant::now()),
+            lull: Lull::new(Instant::now()),
         }
     }
 
@@ -179,9 +176,7 @@ impl Watch {
         if self.not_before.is_some_and(|until| until > now) {
             return;
         }
-        let needed = self.pool().slots() + view.demoted + self.ahead;
-        let wanted = needed.saturating_sub(view.workers).min(view.room);
-        for _ in 0..wanted {
+        for _ in 0..wanted(view, self.pool().slots(), self.ahead) {
             if let Err(error) = hire(&self.duties) {
                 let stage = self.duties.stage;
                 log(|| tracing::warn!(stage, %error, "no thread could be started for a spare worker"));
@@ -193,18 +188,9 @@ impl Watch {
 
     /// Lets spares go that were not needed for long.
     fn let_spares_go(&mut self, view: &View, now: Instant) -> Option<Instant> {
-        let (fewest, since) = &mut self.lull;
-        *fewest = view.spares.min(*fewest);
-        if view.spares <= self.ahead {
-            self.lull = (usize::MAX, now);
-            return None;
-        }
-        if now.saturating_duration_since(*since) >= LULL {
-            let unneeded = fewest.saturating_sub(self.ahead);
-            (0..unneeded).for_each(|_| self.duties.pool.dismiss());
-            self.lull = (usize::MAX, now);
-        }
-        Some(self.lull.1 + LULL)
+        let (unneeded, due) = self.lull.look(view.spares, self.ahead, now);
+        (0..unneeded).for_each(|_| self.duties.pool.dismiss());
+        due
     }
 
     /// Whether demoted jobs have less than their share, and when to look at that again.
@@ -248,9 +234,39 @@ impl Watch {
     }
 }
 
+/// How many workers are to be made, so that each slot and each demoted job has one, and some are there ahead.
+fn wanted(view: &View, slots: usize, ahead: usize) -> usize {
+    (slots + view.demoted + ahead).saturating_sub(view.workers).min(view.room)
+}
+
 /// Whether a suspect's thread has run for half of the time at least, or waits for something else than a processor.
 fn has_run(before: &Suspect, had: Option<Duration>, now: Instant) -> bool {
     let (Some(before_had), Some(had)) = (before.had, had) else { return true };
     let runs = had.saturating_sub(before_had) * 2 >= now.saturating_duration_since(before.at);
     runs || before.overdue.seat.tid().and_then(|tid| tid.is_runnable()) == Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_workers_are_made_as_are_missing_and_no_more_than_there_may_be() {
+        let view = |demoted, workers, room| View {
+            overdue: Vec::new(),
+            quantum: Duration::ZERO,
+            next: None,
+            spares: 0,
+            workers,
+            room,
+            hired_in_vain: false,
+            demoted,
+            longest: None,
+        };
+        assert_eq!(wanted(&view(0, 2, 9), 2, 0), 0);
+        assert_eq!(wanted(&view(0, 2, 9), 2, 4), 4);
+        assert_eq!(wanted(&view(3, 6, 9), 2, 4), 3, "each demoted one has its worker");
+        assert_eq!(wanted(&view(3, 6, 1), 2, 4), 1);
+        assert_eq!(wanted(&view(0, 9, 9), 2, 4), 0);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prime_server::prelude::*;
-use support::{Client, first, start};
+use support::{Client, Gate, first, start};
 
 /// How often the threads of this process have gone to sleep, and for how many ticks they have run, all but the calling one.
 fn activity() -> (u64, u64) {
@@ -47,6 +47,20 @@ fn no_thread_wakes_up_while_nothing_happens() {
     let late = Pipeline::new("late").stage_from(first(until_cancelled)).workers(1).timeout(Duration::from_millis(50));
     let (_late, address) = start(&late.build().unwrap());
     assert_eq!(support::get(address, "/").status, 504);
+    // Another whose number of workers has changed.
+    let gate = Gate::new();
+    let pass = gate.clone();
+    let held = move |_: Request, _: &Context| {
+        pass.pass();
+        "done"
+    };
+    let sized = Pipeline::new("sized").stage_from(first(held)).workers(1..=2).demote(false).build().unwrap();
+    let (_sized, address) = start(&sized);
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(address)).collect();
+    clients.iter_mut().for_each(|client| client.send_get("/"));
+    gate.wait_for(2);
+    gate.open();
+    clients.iter_mut().for_each(|client| assert_eq!(client.read().status, 200));
     // What the answer set in motion may still come to rest: the quiet second must come, not be the first.
     let quiet = (0..20).any(|_| {
         let before = activity();

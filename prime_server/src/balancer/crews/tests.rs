@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::test_job::{TestJob, job};
 use super::*;
-use crate::Tenant;
 use crate::labels::Labels;
+use crate::{Kind, Priority, Tenant};
 
 const OPTIONS: Options = Options { queue: 9, attempts: 3, ..Options::PLAIN };
 const RAN: Duration = Duration::from_millis(1);
@@ -415,6 +415,78 @@ fn what_waits_is_given_up_first_come_first_and_what_runs_is_kept() {
     offer(&mut crews, 3, now);
     assert_eq!(crews.clear(), [job(2), job(3)]);
     assert_eq!(crews.done(crew, key, RAN), Some(job(1)));
+}
+
+#[test]
+fn what_jobs_ran_for_is_learned_of_their_kind_and_charged_to_their_priority() {
+    let (mut crews, now) = crews(Options { queue: usize::MAX, ..OPTIONS });
+    let crew = enlist(&mut crews, 1, 0);
+    let of = |id, labels| TestJob { labels, ..job(id) };
+    let kind = |number| Labels { kind: Kind::number(number), ..Labels::default() };
+    let priority = |priority| Labels { priority, ..Labels::default() };
+    let next = |crews: &mut Crews<TestJob>, ran| {
+        let (_, key, job) = crews.assign(None, now).expect("one waits");
+        let id = job.id;
+        crews.done(crew, key, ran);
+        id
+    };
+    for _ in 0..20 {
+        for (number, ran) in [(1, 10 * RAN), (2, RAN)] {
+            crews.offer(of(0, kind(number)), now).unwrap();
+            next(&mut crews, ran);
+        }
+    }
+    crews.offer(of(1, kind(1)), now).unwrap();
+    crews.offer(of(2, kind(2)), now).unwrap();
+    assert_eq!([(); 2].map(|()| next(&mut crews, RAN)), [2, 1], "the one first that takes less");
+    for id in 0..60 {
+        crews.offer(of(id, priority(Priority::INTERACTIVE)), now).unwrap();
+        crews.offer(of(100 + id, priority(Priority::DEFAULT)), now).unwrap();
+    }
+    let of_less_urgent = (0..50).filter(|_| next(&mut crews, RAN) >= 100).count();
+    assert!((9..=11).contains(&of_less_urgent), "{of_less_urgent}: one of five");
+}
+
+#[test]
+fn what_waits_for_too_long_in_a_queue_that_stands_is_given_up() {
+    let target = 20 * RAN;
+    let (mut crews, now) = crews(Options { queue: usize::MAX, max_delay: Some(target), ..OPTIONS });
+    for ms in 0..=121 {
+        assert_eq!(crews.tick(now + ms * RAN), None);
+        offer(&mut crews, ms, now + ms * RAN);
+    }
+    assert_eq!(crews.tick(now + 121 * RAN), Some(Overdue::Shed(job(0))));
+    while crews.tick(now + 121 * RAN).is_some() {}
+    assert_eq!(crews.next_event(), Some(now + (102 + 20) * RAN));
+}
+
+#[test]
+fn what_cannot_be_done_in_time_is_not_given_to_a_crew() {
+    let (mut crews, now) = crews(Options { refuse_hopeless: true, ..OPTIONS });
+    let crew = enlist(&mut crews, 1, 0);
+    let labels = Labels { kind: Kind::taking(10 * RAN), ..Labels::default() };
+    let hasty = |id, left: u32| TestJob { labels, deadline: Some(now + left * RAN), ..job(id) };
+    for _ in 0..100 {
+        let key = crews.offer(hasty(0, 1000), now).unwrap();
+        assert!(crews.assign(None, now).is_some());
+        crews.done(crew, key, 10 * RAN);
+    }
+    assert_eq!(crews.offer(hasty(1, 5), now), Err(Refused::Hopeless(hasty(1, 5))));
+    crews.offer(hasty(2, 50), now).unwrap();
+    crews.offer(hasty(3, 1000), now).unwrap();
+    assert_eq!(crews.assign(None, now + 45 * RAN).map(|(to, _, job)| (to, job.id)), Some((crew, 3)));
+    assert_eq!(crews.hopeless(), [hasty(2, 50)]);
+    assert!(crews.hopeless().is_empty());
+}
+
+#[test]
+fn a_choice_that_is_none_of_those_there_are_is_as_none() {
+    let (mut crews, now) = crews(OPTIONS);
+    let first = enlist(&mut crews, 1, 0);
+    enlist(&mut crews, 1, 0);
+    offer(&mut crews, 1, now);
+    let mut choose = |_: &TestJob, there: &[Affinity]| Some(there.len());
+    assert_eq!(crews.assign(Some(&mut choose), now).map(|(crew, ..)| crew), Some(first));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::Tenant;
 use crate::balancer::tenants::hand;
-use crate::{Kind, Tenant};
 
 const MS: Duration = Duration::from_millis(1);
 const UNBOUNDED: Options = Options { queue: usize::MAX, ..OPTIONS };
@@ -109,6 +109,19 @@ fn what_is_known_to_be_long_makes_room_at_once_and_only_for_what_is_not() {
     assert_eq!(balancer.demote(A, now, now), Some(B));
     assert_eq!(balancer.take(B, now).map(|job| job.id), Some(3));
     assert_eq!(balancer.overdue(now).count(), 0, "one that is not known to be long has its quantum");
+}
+
+#[test]
+fn what_is_known_to_be_long_makes_room_at_once_where_short_ones_may_wait_elsewhere() {
+    let now = Instant::now();
+    for from_afar in [true, false] {
+        let mut balancer = Balancer::new(UNBOUNDED, 1).fed_from_afar(from_afar);
+        (0..100).for_each(|_| run(&mut balancer, of_kind(0, long()), 10 * MS, now));
+        (0..1000).for_each(|_| run(&mut balancer, of_kind(0, short()), MS / 100, now));
+        balancer.offer(of_kind(1, long()), now).unwrap();
+        balancer.take(A, now).unwrap();
+        assert_eq!(balancer.overdue(now).count(), usize::from(from_afar));
+    }
 }
 
 #[test]
@@ -219,6 +232,58 @@ fn shares_are_of_time_and_not_of_jobs() {
     assert!((0.9..1.1).contains(&ratio), "{had:?}");
 }
 
+#[test]
+fn a_job_that_was_longer_than_the_others_is_charged_when_it_is_over() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    run(&mut balancer, of_tenant(0, 1), 50 * MS, now);
+    (0..100).for_each(|id| _ = balancer.offer(of_tenant(id, 1 + usize::from(id > 0)), now).unwrap());
+    let mut others = 0;
+    while balancer.take(A, now).unwrap().id > 0 {
+        balancer.done(A, MS);
+        others += 1;
+    }
+    assert!((49..=51).contains(&others), "{others}");
+}
+
+#[test]
+fn a_tenants_job_waits_in_the_shortest_of_its_queues() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    let much = tenant(1);
+    let first = hand(much).next();
+    let shares_its_first = |tenant: &Tenant| {
+        hand(*tenant).next() == first && hand(*tenant).skip(1).all(|queue| hand(much).all(|other| other != queue))
+    };
+    let little = (1_u64..)
+        .map(|n| Tenant::from_number(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1))
+        .find(shares_its_first)
+        .expect("there is one");
+    let of = |id, tenant| TestJob { labels: Labels { tenant, ..Labels::default() }, ..job(id) };
+    (0..1000).for_each(|id| _ = balancer.offer(of(id, much), now).unwrap());
+    for _ in 0..4 {
+        balancer.take(A, now).unwrap();
+        balancer.done(A, MS);
+    }
+    balancer.offer(of(1000, little), now).unwrap();
+    assert!((0..5).any(|_| balancer.take(A, now).inspect(|_| balancer.done(A, MS)).unwrap().id == 1000));
+}
+
+#[test]
+fn each_priority_has_twice_the_share_of_the_next_by_default() {
+    let (mut balancer, now) = balancer(UNBOUNDED);
+    let of =
+        |id, level| TestJob { labels: Labels { priority: Priority::level(level), ..Labels::default() }, ..job(id) };
+    for id in 0..400 {
+        balancer.offer(of(2 * id, 4), now).unwrap();
+        balancer.offer(of(2 * id + 1, 5), now).unwrap();
+    }
+    let of_less_urgent = (0..300).filter(|_| {
+        let job = balancer.take(A, now).unwrap();
+        balancer.done(A, MS);
+        job.id % 2 == 1
+    });
+    assert!((99..=101).contains(&of_less_urgent.count()));
+}
+
 /// The ids of jobs, and how long each had waited.
 type Waited = Vec<(u32, Duration)>;
 
@@ -267,6 +332,90 @@ fn while_it_is_overloaded_the_newest_go_first_and_the_oldest_are_given_up() {
     assert!(shed.len() > 300 && balancer.waiting() <= 2 * TARGET.as_millis() as usize + 3);
     let next = balancer.next_event().expect("the oldest is to be given up");
     assert!(next <= now + 400 * MS + TARGET);
+    while balancer.tick(next - MS / 1000).is_some() {}
+    assert!(matches!(balancer.tick(next), Some(Expired::Shed(_))));
+}
+
+#[test]
+fn of_kinds_that_take_the_same_too_the_newest_go_first_while_it_is_overloaded() {
+    let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    overload(&mut balancer, now, 200 * MS, 0);
+    let kinds = [2, 1, 3].map(Kind::number);
+    for (at, kind) in (0..).zip(kinds) {
+        balancer.offer(of_kind(100_000 + at, kind), now + (200 + at) * MS).unwrap();
+    }
+    let next = [(); 3].map(|()| balancer.take(A, now + 203 * MS).inspect(|_| balancer.done(A, MS)).unwrap().id);
+    assert_eq!(next, [100_002, 100_001, 100_000]);
+}
+
+#[test]
+fn what_stands_is_noticed_whether_jobs_only_come_or_are_only_taken() {
+    let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    (0..200).for_each(|id| _ = balancer.offer(job(id), now + id * MS).unwrap());
+    assert!(balancer.is_overloaded());
+    let (mut balancer, now) = self::balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    (0..200).for_each(|id| _ = balancer.offer(job(id), now).unwrap());
+    for ms in 0..150 {
+        balancer.take(A, now + ms * MS).expect("jobs wait");
+        balancer.done(A, MS);
+    }
+    assert!(balancer.is_overloaded());
+}
+
+#[test]
+fn one_kind_that_stands_is_an_overload_though_another_is_served() {
+    let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    balancer.offer(of_kind(0, long()), now).unwrap();
+    for ms in 1..200 {
+        balancer.offer(of_kind(ms, short()), now + ms * MS).unwrap();
+        if !balancer.is_overloaded() {
+            assert_eq!(balancer.take(A, now + ms * MS).map(|job| job.id), Some(ms));
+            balancer.done(A, MS / 100);
+        }
+    }
+    assert!(balancer.is_overloaded());
+    assert_eq!(balancer.tick(now + 200 * MS), Some(Expired::Shed(of_kind(0, long()))));
+}
+
+#[test]
+fn jobs_that_come_far_apart_end_an_overload() {
+    let (mut balancer, now) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+    overload(&mut balancer, now, 200 * MS, 0);
+    while balancer.take(A, now + 200 * MS).is_some() {
+        balancer.done(A, MS);
+    }
+    let overloaded: Vec<bool> = (1..=4)
+        .map(|id| {
+            let at = now + 200 * MS + id * 80 * MS;
+            balancer.offer(job(100_000 + id), at).unwrap();
+            let is_overloaded = balancer.is_overloaded();
+            assert!(balancer.take(A, at).is_some());
+            balancer.done(A, MS);
+            is_overloaded
+        })
+        .collect();
+    assert!(overloaded[0] && !overloaded[3], "{overloaded:?}");
+}
+
+#[test]
+fn an_overload_lasts_while_more_comes_than_is_served_however_long_each_takes() {
+    for (every, takes) in [(1, 5), (3, 10), (1, 50), (5, 10_000)] {
+        let (mut balancer, start) = balancer(Options { max_delay: Some(TARGET), ..UNBOUNDED });
+        let mut free_at = 0;
+        for ms in 0..2000 {
+            let now = start + ms * MS;
+            if ms % every == 0 {
+                balancer.offer(job(ms), now).unwrap();
+            }
+            while balancer.tick(now).is_some() {}
+            assert!(ms < 300 || balancer.is_overloaded(), "{takes} ms each, after {ms} ms");
+            if ms >= free_at {
+                balancer.done(A, takes * MS);
+                balancer.take(A, now).expect("jobs wait");
+                free_at = ms + takes;
+            }
+        }
+    }
 }
 
 #[test]
@@ -341,6 +490,18 @@ fn what_cannot_be_done_in_time_is_handed_back_when_it_comes_or_when_its_turn_doe
     assert!(balancer.hopeless().is_empty());
     let mut lenient = Balancer::new(UNBOUNDED, 1);
     lenient.offer(until(1, 5 * MS), now).unwrap();
+}
+
+#[test]
+fn one_of_some_whose_turn_comes_too_late_is_tried_all_the_same() {
+    let (mut balancer, now) = balancer(Options { refuse_hopeless: true, ..UNBOUNDED });
+    let kind = Kind::number(1);
+    (0..100).for_each(|_| run(&mut balancer, of_kind(0, kind), 10 * MS, now));
+    for id in 0..160 {
+        balancer.offer(TestJob { deadline: Some(now + 50 * MS), ..of_kind(id, kind) }, now).unwrap();
+    }
+    let tried = std::iter::from_fn(|| balancer.take(A, now + 45 * MS).inspect(|_| balancer.done(A, MS))).count();
+    assert_eq!((tried, balancer.hopeless().len()), (10, 150));
 }
 
 #[test]

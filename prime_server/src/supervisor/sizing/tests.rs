@@ -1,5 +1,7 @@
 //! The controller before simulated stages: jobs come at random, each takes a worker for a time, and the controller looks each tick.
 
+mod ticks;
+
 use std::collections::VecDeque;
 
 use rand::{RngExt, SeedableRng};
