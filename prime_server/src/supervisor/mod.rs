@@ -40,7 +40,7 @@ struct Supervisor {
 /// once their pools are closed and their workers have ended.
 pub(crate) fn start(duties: Vec<Arc<Duties>>, budget: usize, call: Arc<Call>, hire: Hire) -> io::Result<()> {
     let watches: Vec<_> = duties.into_iter().map(Watch::new).collect();
-    let sizer = Sizer::new(&watches, budget);
+    let sizer = Sizer::new(watches.iter().map(|watch| Arc::clone(watch.pool())).collect(), budget);
     let mut supervisor = Supervisor { watches, hire, turn: Turn::Work, sizer };
     let run = move || {
         call.answer_here();
@@ -82,7 +82,7 @@ impl Supervisor {
             due = due.into_iter().chain(seen.due).min();
             starving |= seen.starving;
         }
-        let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now));
+        let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(now));
         let was_still = self.turn.is_still();
         let turned = self.turn.pass(starving, now);
         let still = self.turn.is_still();

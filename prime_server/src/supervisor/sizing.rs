@@ -29,7 +29,7 @@ const UNEVEN_FOR: Duration = Duration::from_millis(300);
 
 /// A stage that has had a worker to spare for so long gives one up, and the next after the pause.
 const SLACK: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// A new tick's part of the mean of what a stage uses.
 const NEW: f64 = 0.2;
@@ -126,6 +126,11 @@ impl Sizing {
             }
         }
         moves
+    }
+
+    /// Whether no stage has more than its least.
+    pub(super) fn is_least(&self) -> bool {
+        self.stages.iter().all(|stage| stage.slots == stage.least)
     }
 
     /// Gives a stage one worker more. Returns whether one was found.
