@@ -184,6 +184,10 @@ pub struct Workers {
 }
 
 impl Workers {
+    pub(crate) fn is_range(self) -> bool {
+        self.least < self.most
+    }
+
     /// How many a process has that runs this stage alone.
     pub(crate) fn in_a_process_of_its_own(self, budget: usize) -> usize {
         self.most.min(budget.max(self.least))

@@ -36,7 +36,7 @@ struct Supervisor {
     sizer: Option<Sizer>,
 }
 
-/// Starts to look after these stages, of which those whose number of workers may change have so many all together as the budget says. It ends
+/// Starts to look after these stages, of which those whose number of workers may change have as many all together as the budget says. It ends
 /// once their pools are closed and their workers have ended.
 pub(crate) fn start(duties: Vec<Arc<Duties>>, budget: usize, call: Arc<Call>, hire: Hire) -> io::Result<()> {
     let watches: Vec<_> = duties.into_iter().map(Watch::new).collect();

@@ -86,7 +86,8 @@ pub(super) enum Why {
 }
 
 impl Sizing {
-    /// Stages that may have from the least to the most workers, and have the least of them, with so many all together if that is not less than the least.
+    /// Stages that may have from the least to the most workers, and have the least of them. Those whose number may change have so many all
+    /// together, if that is not less than their least; the others do not count, as theirs do not run all the time.
     pub(super) fn new(stages: impl IntoIterator<Item = (usize, usize)>, budget: usize) -> Self {
         let stages = stages.into_iter().map(|(least, most)| Stage {
             least,
@@ -135,7 +136,8 @@ impl Sizing {
 
     /// Gives a stage one worker more. Returns whether one was found.
     fn grow(&mut self, at: usize, time: Duration, moves: &mut Vec<Move>) -> bool {
-        let all: usize = self.stages.iter().map(|stage| stage.slots).sum();
+        let sized = self.stages.iter().filter(|stage| stage.least < stage.most);
+        let all: usize = sized.map(|stage| stage.slots).sum();
         if all >= self.budget {
             let Some(from) = self.to_spare(at).or_else(|| self.better_off(at, time)) else { return false };
             let giver = &mut self.stages[from];

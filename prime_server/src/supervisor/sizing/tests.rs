@@ -148,6 +148,13 @@ fn the_bounds_and_the_budget_hold() {
 }
 
 #[test]
+fn workers_whose_number_is_fixed_take_nothing_of_the_budget() {
+    let mut world = World::new(&[(8, 8), (2, 16)], 8);
+    world.open(&[Load { per_second: 10.0, mean: 0.01 }, Load { per_second: 5000.0, mean: 0.01 }], 5 * SECOND);
+    assert_eq!(world.slots(), [8, 8]);
+}
+
+#[test]
 fn it_shrinks_slowly_and_to_the_least() {
     let mut world = World::new(&[(2, 16)], 16);
     world.open(&[Load { per_second: 1000.0, mean: 0.01 }], 3 * SECOND);
