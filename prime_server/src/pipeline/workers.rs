@@ -154,6 +154,7 @@ fn spawn(
 }
 
 fn duties(built: &Built, stage: &Definition, pool: &Arc<Pool>, outlet: &Arc<dyn Outlet>) -> Duties {
+    let of_sink = Arc::clone(pool);
     Duties {
         stage: stage.name,
         factory: Arc::clone(&stage.factory),
@@ -163,7 +164,7 @@ fn duties(built: &Built, stage: &Definition, pool: &Arc<Pool>, outlet: &Arc<dyn 
         pool: Arc::clone(pool),
         outlet: Arc::clone(outlet),
         metrics: Arc::clone(pool.metrics()),
-        sink: Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, pool.bounds().1)),
+        sink: Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, move || of_sink.slots())),
         compress: built.settings.compress,
         announces: stage.choose.is_some(),
     }

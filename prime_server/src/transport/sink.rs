@@ -24,7 +24,12 @@ pub(crate) struct StreamSink {
 }
 
 impl StreamSink {
-    pub(crate) fn new(outlet: Arc<dyn Outlet>, limits: &Limits, workers: usize) -> Self {
+    /// Of as many workers as that says, each time that one is to wait.
+    pub(crate) fn new(
+        outlet: Arc<dyn Outlet>,
+        limits: &Limits,
+        workers: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Self {
         let (buffer, patience) = (limits.stream_buffer, limits.take_answer);
         Self { outlet, buffer, patience, places: Places::new(workers) }
     }
