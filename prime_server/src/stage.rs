@@ -307,7 +307,7 @@ impl StageOptions {
     }
 
     /// How many instances of the stage there are at most, those of demoted jobs among them. Default: the pipeline's `max_in_flight` for
-    /// stages without a state, such as functions, and twice the workers for others.
+    /// stages without a state, such as functions, and twice the workers for others. 8192 are the most; more is taken for that.
     #[must_use]
     pub const fn max_instances(mut self, instances: usize) -> Self {
         self.max_instances = Some(instances);
