@@ -76,6 +76,7 @@ pub trait Run: Sized + 'static {
     }
 
     /// What it does with several jobs at once, which a [`BatchStage`](crate::BatchStage) says.
+    #[doc(hidden)]
     const RUN_BATCH: Option<RunBatch<Self>> = None;
 }
 
