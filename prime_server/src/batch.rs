@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Context, Message, Run, RunBatch};
+use crate::stage::RunBatch;
+use crate::{Context, Message, Run};
 
 /// What a stage does with several jobs at once, where that takes less than one after the other: the inference of a model, a lookup in a
 /// database. `#[stage(batch = 32)]` writes this for a function, or an `impl` block's `run`, that takes a [`Batch`].

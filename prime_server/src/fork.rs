@@ -89,9 +89,13 @@ impl Fork {
         self.hops
     }
 
-    /// The next part to send.
-    pub(crate) fn next_part(self: &Arc<Self>) -> Option<(Box<Part>, Payload)> {
+    /// The next part to send, where no more than so many are to be on their way at a time.
+    pub(crate) fn next_part(self: &Arc<Self>, most: usize) -> Option<(Box<Part>, Payload)> {
         let mut state = self.lock();
+        let joined = self.parts - state.missing;
+        if state.sent - joined >= most {
+            return None;
+        }
         let payload = state.unsent.next()?;
         let index = state.sent;
         state.sent += 1;
@@ -165,7 +169,7 @@ mod tests {
     #[test]
     fn parts_are_joined_in_their_order_whatever_order_they_come_in() {
         let fork = Fork::new(None, StageId(1), 1, vec![payload("/a"), payload("/b")]);
-        let parts: Vec<_> = std::iter::from_fn(|| fork.next_part()).collect();
+        let parts: Vec<_> = std::iter::from_fn(|| fork.next_part(usize::MAX)).collect();
         let [(first, a), (second, b)] = <[_; 2]>::try_from(parts).unwrap();
         assert_eq!((path(a), path(b)), ("/a".to_owned(), "/b".to_owned()));
         assert!(second.join(payload("/2"), 3).is_none());
@@ -177,11 +181,23 @@ mod tests {
     }
 
     #[test]
+    fn no_more_parts_are_on_their_way_than_may_be() {
+        let fork = Fork::new(None, StageId(1), 1, ["/a", "/b", "/c", "/d"].map(payload).into());
+        let send = |most| std::iter::from_fn(|| fork.next_part(most)).map(|(part, _)| part).collect::<Vec<_>>();
+        let first = send(3);
+        assert_eq!(first.len(), 3);
+        assert!(first[0].join(payload("/1"), 1).is_none());
+        assert!(send(2).is_empty(), "fewer may be now");
+        assert!(first[1].join(payload("/2"), 1).is_none());
+        assert_eq!(send(2).len(), 1);
+    }
+
+    #[test]
     fn a_part_that_was_split_is_a_part_again_when_it_is_whole() {
         let outer = Fork::new(None, StageId(1), 1, vec![payload("/a")]);
-        let (part, a) = outer.next_part().unwrap();
+        let (part, a) = outer.next_part(1).unwrap();
         let inner = Fork::new(Some(part), StageId(2), 2, vec![a]);
-        let (part, a) = inner.next_part().unwrap();
+        let (part, a) = inner.next_part(1).unwrap();
         let whole = part.join(a, 1).unwrap();
         assert_eq!(whole.outer.unwrap().fork().unwrap().stage(), StageId(1));
     }

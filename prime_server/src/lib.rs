@@ -206,7 +206,7 @@ pub use route::{Manner, RouteTo, Sends, Step};
 pub use schema::{Schema, Shape};
 pub use security::Security;
 pub use split::{Join, Split};
-pub use stage::{Construct, Run, RunBatch, Stage, StageOptions, Workers};
+pub use stage::{Construct, Run, Stage, StageOptions, Workers};
 
 /// What the targets in `fuzz/` run.
 #[cfg(fuzzing)]

@@ -9,6 +9,7 @@ pub use serde::de::DeserializeOwned;
 pub use crate::cli::{httpd, keygen, proxyd};
 pub use crate::codec::{from_json, from_postcard, to_json, to_postcard};
 use crate::discovery::{self, Discover};
+pub use crate::stage::RunBatch;
 use crate::{BoxError, Feeds, Flow, Message, Outcome, Stage, StartError, Step};
 
 /// What the `new` of the stage `S` returns.

@@ -8,7 +8,8 @@ use crate::batch::{Batch, BatchJob, Replies};
 use crate::context::Context;
 use crate::panics::log;
 use crate::payload::Payload;
-use crate::{Affinity, Run, RunBatch, StartError, Step};
+use crate::stage::RunBatch;
+use crate::{Affinity, Run, StartError, Step};
 
 /// A job while it runs.
 pub(crate) struct Job {

@@ -76,6 +76,7 @@ pub trait Run: Sized + 'static {
     }
 
     /// What it does with several jobs at once, which a [`BatchStage`](crate::BatchStage) says.
+    #[doc(hidden)]
     const RUN_BATCH: Option<RunBatch<Self>> = None;
 }
 
@@ -184,6 +185,10 @@ pub struct Workers {
 }
 
 impl Workers {
+    pub(crate) fn is_range(self) -> bool {
+        self.least < self.most
+    }
+
     /// How many a process has that runs this stage alone.
     pub(crate) fn in_a_process_of_its_own(self, budget: usize) -> usize {
         self.most.min(budget.max(self.least))
@@ -303,7 +308,7 @@ impl StageOptions {
     }
 
     /// How many instances of the stage there are at most, those of demoted jobs among them. Default: the pipeline's `max_in_flight` for
-    /// stages without a state, such as functions, and twice the workers for others.
+    /// stages without a state, such as functions, and twice the workers for others. 8192 are the most; more is taken for that.
     #[must_use]
     pub const fn max_instances(mut self, instances: usize) -> Self {
         self.max_instances = Some(instances);

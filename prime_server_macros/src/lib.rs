@@ -65,7 +65,7 @@ use crate::errors::Errors;
 ///   is added with `.stage_from(move || Sieve::new(limit))`.
 /// * `fn reset(&mut self)`, if there is one, is called after each job.
 /// * `fn affinity(&self) -> String`, or of another type that an `Affinity` is made of, if there is one, says what the worker is good at,
-///   for `Pipeline::choose`.
+///   for `Pipeline::choose`. A stage with `batch` has none.
 ///
 /// ```
 /// use prime_server::prelude::*;

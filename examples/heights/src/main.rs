@@ -1,4 +1,4 @@
-//! Heights of the ground: `cargo run --release -- tcp://127.0.0.1:8006`, then `curl 'http://127.0.0.1:8006/alps/height?x=7&y=9'`.
+//! Heights of the ground: `cargo run --release -- tcp://127.0.0.1:8007`, then `curl 'http://127.0.0.1:8007/alps/height?x=7&y=9'`.
 //!
 //! A region takes long to load and much memory, so no worker has room for all of them. Each keeps the one that it was asked for last, and
 //! announces that; a request goes to an idle worker that has its region, or else to one that has none yet. So the workers come to share the
@@ -84,7 +84,7 @@ fn heights() -> Result<Built, StartError> {
 }
 
 fn main() -> Result<(), StartError> {
-    heights()?.main("tcp://127.0.0.1:8006")
+    heights()?.main("tcp://127.0.0.1:8007")
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ impl Scene {
     /// Where the worker's streamed answers go.
     fn sink(&self) -> SeatSink {
         let outlet = Arc::clone(&self.transport) as Arc<dyn Outlet>;
-        SeatSink::of_test(StreamSink::new(outlet, &self.front_end.settings.limits, 1))
+        SeatSink::of_test(StreamSink::new(outlet, &self.front_end.settings.limits, || 1))
     }
 
     fn waiting(&self) -> usize {

@@ -12,7 +12,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::built::Built;
 use super::client::{Client, Clients};
 use super::workers;
-use crate::StartError;
 use crate::balancer::{Options, Order};
 use crate::error::BoxError;
 use crate::frontend::{FrontEnd, Listener};
@@ -23,6 +22,7 @@ use crate::metrics::{Metrics, Share};
 use crate::panics::log;
 use crate::seat::Call;
 use crate::transport::{Local, Outlet, Pool, Transport};
+use crate::{StartError, Workers};
 
 /// How often a job is tried at most, where its stage is idempotent.
 pub(super) const ATTEMPTS: u32 = 3;
@@ -101,7 +101,8 @@ impl Running {
         let (loopback, inbox) = mailbox().map_err(|error| system("make an eventfd", error))?;
         let metrics = Arc::new(Metrics::new(&built.name));
         let call = Arc::new(Call::default());
-        let pools = (0..built.stages.len()).map(|at| pool(built, StageId(at as u16), &metrics, &call)).collect();
+        let workers = workers::in_one_process(built).into_iter().enumerate();
+        let pools = workers.map(|(at, workers)| pool(built, StageId(at as u16), workers, &metrics, &call)).collect();
         let transport = Arc::new(Local::new(pools, loopback.clone()));
         let endpoint = listener.as_ref().map(|listener| listener.endpoint().to_owned());
         let front_end = FrontEnd::new(
@@ -227,7 +228,7 @@ impl Drop for Running {
     }
 }
 
-fn pool(built: &Built, id: StageId, metrics: &Metrics, call: &Arc<Call>) -> Pool {
+fn pool(built: &Built, id: StageId, workers: Workers, metrics: &Metrics, call: &Arc<Call>) -> Pool {
     let stage = &built.stages[id.index()];
     let options = Options {
         queue: stage.options.queue.unwrap_or(built.settings.max_in_flight),
@@ -239,7 +240,7 @@ fn pool(built: &Built, id: StageId, metrics: &Metrics, call: &Arc<Call>) -> Pool
         attempts: ATTEMPTS,
         order: Order::new(stage.options.strict_priority),
     };
-    let size = workers::size(stage, workers::of(stage), built.settings.max_in_flight);
+    let size = workers::size(stage, workers, built.settings.max_in_flight);
     let metrics = Arc::new(workers::metrics(stage, metrics, Share::Whole));
     Pool::new(id, metrics, options, size, Arc::clone(call)).choosing(stage.choose.clone())
 }
@@ -275,5 +276,22 @@ mod tests {
         let pipeline = Pipeline::new("hello").stage::<Hello>().build().unwrap();
         let running = tracing::subscriber::with_default(subscriber, || pipeline.start("tcp://127.0.0.1:0")).unwrap();
         assert_eq!(running.client().call(Request::get("/")).unwrap().body().as_bytes(), b"hello\n");
+    }
+
+    /// What a pipeline of one stage with two to four workers says when it starts with that budget.
+    fn said(budget: usize) -> String {
+        let (read, write) = std::io::pipe().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || write.try_clone().unwrap());
+        let pipeline = Pipeline::new("hello").core_budget(budget).stage::<Hello>().workers(2..=4).build().unwrap();
+        drop(tracing::subscriber::with_default(subscriber.finish(), || pipeline.start_in_process()).unwrap());
+        std::io::read_to_string(read).unwrap()
+    }
+
+    #[test]
+    fn the_log_says_which_stage_will_never_grow_and_what_to_do() {
+        let said_of_two = said(2);
+        assert!(said_of_two.contains("no more than its least workers"), "{said_of_two}");
+        assert!(said_of_two.contains("set `core_budget` to more than 2"), "{said_of_two}");
+        assert!(!said(3).contains("its least workers"));
     }
 }

@@ -81,7 +81,7 @@ fn follow(step: Step, stage: StageId, mut context: Context, max_parts: usize) ->
                 return None;
             }
             let fork = Fork::new(context.part.take(), stage, context.hops, parts);
-            let parts = std::iter::from_fn(|| fork.next_part());
+            let parts = std::iter::from_fn(|| fork.next_part(usize::MAX));
             let waiting = |(part, payload)| {
                 let context = context.of_part(part, &fork);
                 Some(Waiting { stage, context, payload: sent(payload)? })

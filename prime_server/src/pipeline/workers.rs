@@ -32,7 +32,33 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many threads all stages have together, those of demoted jobs not counted, where some can have more.
+/// How many threads each stage has where all are in one process: those with a range have no more together than the budget.
+pub(super) fn in_one_process(built: &Built) -> Vec<Workers> {
+    let all: Vec<Workers> = built.stages.iter().map(of).collect();
+    let least: usize = all.iter().filter(|workers| workers.is_range()).map(|workers| workers.least).sum();
+    let budget = budget(built);
+    let room = budget.saturating_sub(least);
+    let share = |(stage, wanted): (&Definition, Workers)| {
+        let Workers { least: own, most } = wanted;
+        let workers = Workers { least: own, most: most.min(own.saturating_add(room)) };
+        if wanted.is_range() && !workers.is_range() {
+            let remedy = format!("set `core_budget` to more than {least}, or a range that begins with less");
+            log(|| {
+                tracing::warn!(
+                    stage = stage.name,
+                    %wanted,
+                    budget,
+                    remedy,
+                    "the budget leaves the stage no more than its least workers"
+                )
+            });
+        }
+        workers
+    };
+    std::iter::zip(&built.stages, all).map(share).collect()
+}
+
+/// How many threads the stages with a range have together, those of demoted jobs not counted.
 pub(super) fn budget(built: &Built) -> usize {
     built.core_budget.unwrap_or_else(cores)
 }
@@ -127,6 +153,7 @@ fn spawn(
 }
 
 fn duties(built: &Built, stage: &Definition, pool: &Arc<Pool>, outlet: &Arc<dyn Outlet>) -> Duties {
+    let of_sink = Arc::clone(pool);
     Duties {
         stage: stage.name,
         factory: Arc::clone(&stage.factory),
@@ -136,7 +163,7 @@ fn duties(built: &Built, stage: &Definition, pool: &Arc<Pool>, outlet: &Arc<dyn 
         pool: Arc::clone(pool),
         outlet: Arc::clone(outlet),
         metrics: Arc::clone(pool.metrics()),
-        sink: Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, pool.bounds().1)),
+        sink: Arc::new(StreamSink::new(Arc::clone(outlet), &built.settings.limits, move || of_sink.slots())),
         compress: built.settings.compress,
         announces: stage.choose.is_some(),
     }

@@ -37,11 +37,11 @@ struct Supervisor {
     sizer: Option<Sizer>,
 }
 
-/// Starts to look after these stages, of which those whose number of workers may change have so many all together as the budget says. It ends
+/// Starts to look after these stages, of which those whose number of workers may change have as many all together as the budget says. It ends
 /// once their pools are closed and their workers have ended.
 pub(crate) fn start(duties: Vec<Arc<Duties>>, budget: usize, call: Arc<Call>, hire: Hire) -> io::Result<()> {
     let watches: Vec<_> = duties.into_iter().map(Watch::new).collect();
-    let sizer = Sizer::new(&watches, budget);
+    let sizer = Sizer::new(watches.iter().map(|watch| Arc::clone(watch.pool())).collect(), budget);
     let mut supervisor = Supervisor { watches, hire, turn: Turn::Work, sizer };
     let run = move || {
         call.answer_here();
@@ -94,7 +94,7 @@ impl Supervisor {
             due = due.into_iter().chain(seen.due).min();
             starving |= seen.starving;
         }
-        let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now));
+        let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(now));
         let turned = self.turn.pass(starving, now);
         if self.turn.is_still() {
             self.set_still(true);

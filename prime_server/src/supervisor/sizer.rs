@@ -1,30 +1,31 @@
 //! Measures the stages whose number of workers may change, and does what [`Sizing`] decides.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::sizing::{Seen, Sizing, TICK, Why};
-use super::watch::Watch;
+use super::sizing::{PAUSE, Seen, Sizing, TICK, Why};
 use crate::panics::log;
-use crate::transport::Usage;
+use crate::transport::{Pool, Usage};
 
 #[derive(Debug)]
 pub(super) struct Sizer {
+    pools: Vec<Arc<Pool>>,
     sizing: Sizing,
-    /// When it looked last, and what it saw. Nothing while it rests, since nothing runs.
+    /// When it looked last, and what it saw. Nothing while it rests, since nothing runs and no stage has more than its least.
     before: Option<(Instant, Vec<Usage>)>,
 }
 
 impl Sizer {
     /// `None` where each stage has as many workers as it will ever have.
-    pub(super) fn new(watches: &[Watch], budget: usize) -> Option<Self> {
-        let bounds: Vec<(usize, usize)> = watches.iter().map(|watch| watch.pool().bounds()).collect();
+    pub(super) fn new(pools: Vec<Arc<Pool>>, budget: usize) -> Option<Self> {
+        let bounds: Vec<(usize, usize)> = pools.iter().map(|pool| pool.bounds()).collect();
         let may_change = bounds.iter().any(|(least, most)| least < most);
-        may_change.then(|| Self { sizing: Sizing::new(bounds, budget), before: None })
+        may_change.then(|| Self { pools, sizing: Sizing::new(bounds, budget), before: None })
     }
 
-    /// Looks if it is time to. Returns when to look again, if anything runs or waits.
-    pub(super) fn look(&mut self, watches: &[Watch], now: Instant) -> Option<Instant> {
-        let usages = || watches.iter().map(|watch| watch.pool().usage(now)).collect::<Vec<_>>();
+    /// Looks if it is time to. Returns when to look again, if anything runs or waits, or a stage has workers to let go.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Instant> {
+        let usages = || self.pools.iter().map(|pool| pool.usage(now)).collect::<Vec<_>>();
         let Some((at, before)) = &self.before else {
             let usages = usages();
             if usages.iter().all(|usage| usage.waiting == 0) {
@@ -39,23 +40,27 @@ impl Sizer {
         }
         let usages = usages();
         let seen: Vec<Seen> = std::iter::zip(before, &usages).map(|(before, after)| between(*before, *after)).collect();
-        let moved = self.resize(watches, &seen, time);
+        let moved = self.resize(&seen, time);
         let is_at_rest = seen.iter().all(|seen| seen.waiting == 0 && seen.time.is_zero());
-        self.before = (!is_at_rest).then_some((now, usages));
-        // The workers that are new are hired when the stages are looked at the next time.
-        let next = if moved { Duration::ZERO } else { TICK };
-        (!is_at_rest).then(|| now + next)
+        let ends = is_at_rest && self.sizing.is_least();
+        self.before = (!ends).then_some((now, usages));
+        match (moved, ends) {
+            // The workers that are new are hired when the stages are looked at the next time.
+            (true, _) => Some(now),
+            (false, true) => None,
+            (false, false) => Some(now + if is_at_rest { PAUSE } else { TICK }),
+        }
     }
 
-    fn resize(&mut self, watches: &[Watch], seen: &[Seen], time: Duration) -> bool {
+    fn resize(&mut self, seen: &[Seen], time: Duration) -> bool {
         let moves = self.sizing.tick(seen, time);
         for change in &moves {
-            let (pool, slots) = (watches[change.stage].pool(), change.slots);
+            let (pool, slots) = (&self.pools[change.stage], change.slots);
             pool.resize(slots);
             let (stage, why) = (pool.metrics().stage(), change.why);
             match why {
                 Why::Given { to } => {
-                    let to = watches[to].pool().metrics().stage();
+                    let to = self.pools[to].metrics().stage();
                     log(|| tracing::info!(stage, workers = slots, to, %why, "a stage has fewer workers"));
                 }
                 Why::Slack { .. } => log(|| tracing::info!(stage, workers = slots, %why, "a stage has fewer workers")),
@@ -74,3 +79,6 @@ fn between(before: Usage, after: Usage) -> Seen {
         time: after.time.saturating_sub(before.time),
     }
 }
+
+#[cfg(test)]
+mod tests;

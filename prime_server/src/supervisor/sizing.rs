@@ -5,6 +5,7 @@
 //! has left, then from stages that have some to spare, then from one whose jobs wait far less. It grows fast and shrinks slowly, and what makes it
 //! shrink is far from what makes it grow, so that a load that varies about a mean moves nothing.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ const UNEVEN_FOR: Duration = Duration::from_millis(300);
 
 /// A stage that has had a worker to spare for so long gives one up, and the next after the pause.
 const SLACK: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// A new tick's part of the mean of what a stage uses.
 const NEW: f64 = 0.2;
@@ -45,6 +46,10 @@ struct Stage {
     least: usize,
     most: usize,
     slots: usize,
+    /// How many it had before this tick, and why it has got and given some in it.
+    had: usize,
+    got: Option<Why>,
+    gave: Option<Why>,
     /// The seconds that a job takes, and since when none has ended although some run.
     mean: f64,
     none_ended: f64,
@@ -86,12 +91,16 @@ pub(super) enum Why {
 }
 
 impl Sizing {
-    /// Stages that may have from the least to the most workers, and have the least of them, with so many all together if that is not less than the least.
+    /// Stages that may have from the least to the most workers, and have the least of them. Those whose number may change have so many all
+    /// together, if that is not less than their least; the others do not count, as theirs do not run all the time.
     pub(super) fn new(stages: impl IntoIterator<Item = (usize, usize)>, budget: usize) -> Self {
         let stages = stages.into_iter().map(|(least, most)| Stage {
             least,
             most,
             slots: least,
+            had: least,
+            got: None,
+            gave: None,
             mean: 0.0,
             none_ended: 0.0,
             used: 0.0,
@@ -104,44 +113,44 @@ impl Sizing {
         Self { stages: stages.collect(), budget }
     }
 
-    /// What is to change after what was seen of the stages in that time. The last word on a stage counts.
+    /// What is to change after what was seen of the stages in that time: one move for each, those first that give workers up.
     pub(super) fn tick(&mut self, seen: &[Seen], time: Duration) -> Vec<Move> {
         let needs: Vec<usize> =
             std::iter::zip(&mut self.stages, seen).map(|(stage, seen)| stage.look(*seen, time)).collect();
-        let mut moves = Vec::new();
         let mut by_delay: Vec<usize> = (0..self.stages.len()).filter(|at| needs[*at] > 0).collect();
         by_delay.sort_by(|a, b| self.stages[*b].delay.total_cmp(&self.stages[*a].delay));
         for at in by_delay {
             for _ in 0..needs[at] {
-                if !self.grow(at, time, &mut moves) {
+                if !self.grow(at, time) {
                     break;
                 }
             }
         }
-        for (at, stage) in self.stages.iter_mut().enumerate() {
+        for stage in &mut self.stages {
             if stage.slack >= SLACK && stage.spare() > 0 {
                 stage.slack = SLACK - PAUSE;
-                stage.slots -= 1;
-                moves.push(Move { stage: at, slots: stage.slots, why: Why::Slack { used: stage.used } });
+                stage.gives(Why::Slack { used: stage.used });
             }
         }
+        let mut moves: Vec<Move> = self.stages.iter().enumerate().filter_map(|(at, stage)| stage.moved(at)).collect();
+        moves.sort_by_key(|to| matches!(to.why, Why::Behind { .. }));
         moves
     }
 
+    /// Whether no stage has more than its least.
+    pub(super) fn is_least(&self) -> bool {
+        self.stages.iter().all(|stage| stage.slots == stage.least)
+    }
+
     /// Gives a stage one worker more. Returns whether one was found.
-    fn grow(&mut self, at: usize, time: Duration, moves: &mut Vec<Move>) -> bool {
-        let all: usize = self.stages.iter().map(|stage| stage.slots).sum();
+    fn grow(&mut self, at: usize, time: Duration) -> bool {
+        let sized = self.stages.iter().filter(|stage| stage.least < stage.most);
+        let all: usize = sized.map(|stage| stage.slots).sum();
         if all >= self.budget {
             let Some(from) = self.to_spare(at).or_else(|| self.better_off(at, time)) else { return false };
-            let giver = &mut self.stages[from];
-            giver.slots -= 1;
-            moves.push(Move { stage: from, slots: giver.slots, why: Why::Given { to: at } });
+            self.stages[from].gives(Why::Given { to: at });
         }
-        let stage = &mut self.stages[at];
-        let busy = (stage.used / stage.slots as f64).min(1.0);
-        stage.slots += 1;
-        let why = Why::Behind { delay: Duration::from_secs_f64(stage.delay), busy };
-        moves.push(Move { stage: at, slots: stage.slots, why });
+        self.stages[at].gets();
         true
     }
 
@@ -174,6 +183,7 @@ impl Sizing {
 impl Stage {
     /// Takes note of what was seen. Returns how many workers more it needs.
     fn look(&mut self, Seen { waiting, jobs, time: busy }: Seen, time: Duration) -> usize {
+        (self.had, self.got, self.gave) = (self.slots, None, None);
         let (seconds, busy) = (time.as_secs_f64(), busy.as_secs_f64());
         let now_used = busy / seconds;
         self.none_ended = if jobs > 0 || busy == 0.0 { 0.0 } else { self.none_ended + seconds };
@@ -194,6 +204,28 @@ impl Stage {
         }
         let needed = (came / seconds * self.mean / AIM).ceil() as usize;
         needed.saturating_sub(self.slots).clamp(1, self.slots).min(self.most - self.slots)
+    }
+
+    fn gets(&mut self) {
+        let (delay, busy) = (Duration::from_secs_f64(self.delay), (self.used / self.slots as f64).min(1.0));
+        self.got.get_or_insert(Why::Behind { delay, busy });
+        self.slots += 1;
+        self.slack = Duration::ZERO;
+    }
+
+    fn gives(&mut self, why: Why) {
+        self.gave = Some(why);
+        self.slots -= 1;
+    }
+
+    /// What has become of it in this tick.
+    fn moved(&self, at: usize) -> Option<Move> {
+        let why = match self.slots.cmp(&self.had) {
+            Ordering::Less => self.gave,
+            Ordering::Equal => None,
+            Ordering::Greater => self.got,
+        };
+        Some(Move { stage: at, slots: self.slots, why: why? })
     }
 
     /// How many workers it can do without.

@@ -32,7 +32,7 @@ fn supervisor(local: &Arc<Local>, until: Instant, hire: Hire) -> Supervisor {
             max_parts: 1,
             pool: Arc::clone(pool),
             metrics: Arc::clone(pool.metrics()),
-            sink: Arc::new(StreamSink::new(Arc::clone(&outlet), &Limits::default(), 1)),
+            sink: Arc::new(StreamSink::new(Arc::clone(&outlet), &Limits::default(), || 1)),
             outlet,
             compress: None,
             announces: false,

@@ -36,6 +36,15 @@ impl Local {
     fn dispatch(&self, to: StageId, jobs: &mut dyn Iterator<Item = Envelope>, now: Instant) -> Result<(), Rejected> {
         self.dispatch_all(to, jobs, now).pop().map_or(Ok(()), Err)
     }
+
+    /// As many parts as may go now.
+    fn send_parts(&self, fork: &Arc<Fork>, context: &Context, now: Instant) -> Result<(), Rejected> {
+        let (to, most) = (fork.stage(), self.pool(fork.stage()).parts());
+        let Some(first) = fork.next_part(most) else { return Ok(()) };
+        let parts = std::iter::once(first).chain(std::iter::from_fn(|| fork.next_part(most)));
+        let mut jobs = parts.map(|(part, payload)| Envelope::new(context.of_part(part, fork), payload, now));
+        self.dispatch(to, &mut jobs, now)
+    }
 }
 
 impl Transport for Local {
@@ -93,12 +102,10 @@ impl Outlet for Local {
         self.dispatch(to, &mut std::iter::once(Envelope::new(context, payload, now)), now)
     }
 
-    /// Sends the first parts; each that is joined lets the next follow.
+    /// Sends the first parts; each that is joined lets others follow.
     fn split(&self, to: StageId, mut context: Context, parts: Vec<Payload>, now: Instant) -> Result<(), Rejected> {
         let fork = Fork::new(context.part.take(), to, context.hops, parts);
-        let first = std::iter::from_fn(|| fork.next_part()).take(self.pool(to).places());
-        let mut jobs = first.map(|(part, payload)| Envelope::new(context.of_part(part, &fork), payload, now));
-        self.dispatch(to, &mut jobs, now)
+        self.send_parts(&fork, &context, now)
     }
 
     fn join(
@@ -119,10 +126,7 @@ impl Outlet for Local {
                 Err(error) => Err(Rejected::Message(context, error)),
             };
         }
-        match fork.next_part() {
-            Some((part, payload)) => self.forward(fork.stage(), context.of_part(part, &fork), payload, now),
-            None => Ok(()),
-        }
+        self.send_parts(&fork, &context, now)
     }
 
     fn plan(&self, stage: StageId) {
@@ -195,7 +199,7 @@ mod tests {
         let mut source = source(&local, 0);
         let Envelope { context, .. } = job(1);
         let fork = Fork::new(None, STAGE, 1, (0..3).map(|_| Payload::new(Request::get("/"))).collect());
-        for (part, payload) in std::iter::from_fn(|| fork.next_part()) {
+        for (part, payload) in std::iter::from_fn(|| fork.next_part(usize::MAX)) {
             let context = Context { part: Some(part), ..context.clone() };
             offer(&local, Envelope::new(context, payload, Instant::now()));
         }

@@ -5,6 +5,7 @@
 //! place of the one whose client has taken nothing for longest, if that is over [`STALE`]. Else it may wait all the same while its
 //! client goes on taking; what such waits come to that end in vain is bounded, and so is what clients of that kind can do.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,9 @@ const LOOK: Duration = Duration::from_millis(50);
 const CREDIT: Duration = Duration::from_secs(1);
 const EARNED_IN: u32 = 20;
 
-#[derive(Debug)]
 pub(super) struct Places {
-    most: usize,
+    /// How many workers run at a time, now.
+    workers: Box<dyn Fn() -> usize + Send + Sync>,
     state: Mutex<State>,
 }
 
@@ -34,9 +35,14 @@ struct State {
 }
 
 impl Places {
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: impl Fn() -> usize + Send + Sync + 'static) -> Self {
         let state = State { waiting: Vec::new(), credit: CREDIT, counted: Instant::now() };
-        Self { most: (workers / 2).max(1), state: Mutex::new(state) }
+        Self { workers: Box::new(workers), state: Mutex::new(state) }
+    }
+
+    /// How many may wait.
+    fn most(&self) -> usize {
+        ((self.workers)() / 2).max(1)
     }
 
     /// Waits until the window has room for so much: within `patience`, if the request is not cancelled first.
@@ -70,19 +76,21 @@ impl Places {
 
     /// Whether it is among those that may wait: the first come first.
     fn has_place(&self, ticket: &Ticket) -> bool {
-        self.lock().waiting.iter().take(self.most).any(|(other, _)| std::ptr::eq(&raw const **other, ticket))
+        let most = self.most();
+        self.lock().waiting.iter().take(most).any(|(other, _)| std::ptr::eq(&raw const **other, ticket))
     }
 
     /// Where all places are taken, ends the wait whose client has taken nothing for longest, if that is too long.
     fn make_room(&self, now: Instant) {
+        let most = self.most();
         let mut state = self.lock();
-        if state.waiting.len() < self.most {
+        if state.waiting.len() < most {
             return;
         }
         let stalled = |(ticket, since): &(Arc<Ticket>, Instant)| {
             ticket.window().map_or(Duration::ZERO, |window| window.stalled(*since, now))
         };
-        let longest = (0..state.waiting.len().min(self.most)).max_by_key(|at| stalled(&state.waiting[*at]));
+        let longest = (0..state.waiting.len().min(most)).max_by_key(|at| stalled(&state.waiting[*at]));
         if let Some(at) = longest.filter(|at| stalled(&state.waiting[*at]) >= STALE) {
             let (ticket, _) = state.waiting.remove(at);
             if let Some(window) = ticket.window() {
@@ -109,6 +117,12 @@ impl Places {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -160,7 +174,7 @@ mod tests {
 
     #[test]
     fn who_takes_nothing_above_the_half_is_given_up_and_later_gives_its_place_to_another() {
-        let places = Places::new(2);
+        let places = Places::new(|| 2);
         let (first, second, third) = (full(), full(), full());
         thread::scope(|scope| {
             let in_place = scope.spawn(|| wait(&places, &first));
@@ -180,7 +194,7 @@ mod tests {
 
     #[test]
     fn without_credit_who_takes_nothing_above_the_half_is_given_up_at_once() {
-        let places = Places::new(2);
+        let places = Places::new(|| 2);
         places.lock().credit = Duration::ZERO;
         let first = full();
         thread::scope(|scope| {
@@ -194,7 +208,7 @@ mod tests {
 
     #[test]
     fn whose_client_takes_something_may_wait_above_the_half_for_nothing() {
-        let places = Places::new(2);
+        let places = Places::new(|| 2);
         let (first, second) = (full(), full());
         thread::scope(|scope| {
             let in_place = scope.spawn(|| wait(&places, &first));

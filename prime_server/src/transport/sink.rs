@@ -24,7 +24,12 @@ pub(crate) struct StreamSink {
 }
 
 impl StreamSink {
-    pub(crate) fn new(outlet: Arc<dyn Outlet>, limits: &Limits, workers: usize) -> Self {
+    /// Of as many workers as that says, each time that one is to wait.
+    pub(crate) fn new(
+        outlet: Arc<dyn Outlet>,
+        limits: &Limits,
+        workers: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Self {
         let (buffer, patience) = (limits.stream_buffer, limits.take_answer);
         Self { outlet, buffer, patience, places: Places::new(workers) }
     }
@@ -142,7 +147,7 @@ mod tests {
     fn behind() -> (StreamSink, Arc<Ticket>, Inbox) {
         let (loopback, inbox) = mailbox().unwrap();
         let limits = Limits { stream_buffer: ROOM, take_answer: Duration::ZERO, ..Limits::default() };
-        let sink = StreamSink::new(Arc::new(Local::new(Vec::new(), loopback)), &limits, 1);
+        let sink = StreamSink::new(Arc::new(Local::new(Vec::new(), loopback)), &limits, || 1);
         let ticket = Context::test().ticket;
         assert!(ticket.window.set(Window::default()).is_ok());
         assert!(ticket.window().is_some_and(|window| window.try_reserve(ROOM, ROOM)));

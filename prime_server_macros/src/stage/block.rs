@@ -38,23 +38,33 @@ pub(super) fn expand(options: &StageOptions, block: &ItemImpl, errors: &mut Erro
 
 /// `impl Run`; one for each `run`, since `#[cfg]` may choose among several.
 fn run(options: &StageOptions, block: &ItemImpl, stage: &TokenStream, errors: &mut Errors) -> TokenStream {
+    let mut runs = Vec::new();
+    for method in methods(block, "run") {
+        check_run_receiver(&method.sig, errors);
+        runs.push((method, Job::check(&method.sig, options.is_batch(), errors)));
+    }
+    let is_batch = runs.iter().any(|(_, job)| job.is_batch());
     let mut others: TokenStream = methods(block, "reset").map(|method| reset(method, errors)).collect();
-    others.extend(methods(block, "affinity").map(|method| affinity(method, errors)));
-    let mut runs = methods(block, "run").peekable();
-    if runs.peek().is_none() {
+    for method in methods(block, "affinity") {
+        if is_batch {
+            let sentence = "a stage with `batch` has no `affinity`: nobody chooses among its workers. Call this function something else";
+            errors.push(&method.sig.ident, sentence);
+        } else {
+            others.extend(affinity(method, errors));
+        }
+    }
+    if runs.is_empty() {
         let sentence = "a stage has a `run`: write `fn run(&mut self, request: Request) -> String` into this block, \
              with the type that the stage takes and the one that it returns";
         errors.push(&block.self_ty, sentence);
         let unreachable = |_| unless(errors, TokenStream::new());
         return Job::unknown().implement(&cfgs(&block.attrs), &block.generics, stage, unreachable, &others);
     }
-    let implement = |method: &ImplItemFn| {
-        check_run_receiver(&method.sig, errors);
-        let job = Job::check(&method.sig, options.is_batch(), errors);
+    let implement = |(method, job): &(&ImplItemFn, Job)| {
         let call = |arguments| unless(errors, quote!(Self::run(self, #arguments)));
         job.implement(&conditions(block, method), &block.generics, stage, call, &others)
     };
-    runs.map(implement).collect()
+    runs.iter().map(implement).collect()
 }
 
 fn check_run_receiver(run: &Signature, errors: &mut Errors) {

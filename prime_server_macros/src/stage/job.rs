@@ -64,6 +64,11 @@ impl Job {
         }
     }
 
+    /// Whether it takes several at once.
+    pub(super) fn is_batch(&self) -> bool {
+        self.takes == Takes::Batch
+    }
+
     /// `impl Run`, or `impl BatchStage`, with what `call` makes of the arguments as its body, and with `others` beside that.
     pub(super) fn implement(
         &self,

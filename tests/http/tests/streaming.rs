@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use prime_server::prelude::*;
-use prime_server::{Built, Limits, Reason};
+use prime_server::{Built, Limits, Reason, Workers};
 use support::{Client, Gate, PATIENCE, eventually, first, get, start};
 
 fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
@@ -239,10 +239,20 @@ fn a_client_that_leaves_ends_the_stream() {
 
 #[test]
 fn half_of_the_workers_wait_for_slow_clients_and_no_more() {
+    half_of_four_wait(4.into());
+}
+
+#[test]
+fn of_a_range_half_of_the_workers_wait_that_there_are() {
+    half_of_four_wait((4..=16).into());
+}
+
+fn half_of_four_wait(workers: Workers) {
     let (ended, ends) = mpsc::sync_channel(8);
     // Longer than the test waits, so that what ends a wait is that the client leaves.
     let limits = limits(|limits| limits.take_answer = 10 * PATIENCE);
-    let pipeline = Pipeline::new("half").limits(limits).stage_from(first(endless(ended))).workers(4).build().unwrap();
+    let pipeline = Pipeline::new("half").limits(limits).core_budget(16).stage_from(first(endless(ended)));
+    let pipeline = pipeline.workers(workers).build().unwrap();
     let (_running, address) = start(&pipeline);
     let deaf: Vec<_> = (0..4)
         .map(|_| {

@@ -28,6 +28,7 @@ fn activity() -> (u64, u64) {
 #[test]
 fn no_thread_wakes_up_while_nothing_happens() {
     let pipeline = Pipeline::new("idle")
+        .core_budget(4)
         .health("/healthz")
         .stage_from(first(|_: Request, _: &Context| "ok"))
         .workers(2..=4)

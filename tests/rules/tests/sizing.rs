@@ -18,6 +18,22 @@ fn held(gate: &Gate) -> impl Fn(Request, &Context) -> &'static str + Clone + Sen
     }
 }
 
+#[derive(Clone)]
+struct Held(Gate);
+
+impl Run for Held {
+    type In = Request;
+    type Out = &'static str;
+    fn run(&mut self, _: Request, _: &Context) -> &'static str {
+        self.0.pass();
+        "done"
+    }
+}
+
+impl Stage for Held {
+    const NAME: &'static str = "other";
+}
+
 fn workers(address: std::net::SocketAddr, stage: &str) -> Option<f64> {
     get(address, "/metrics").metric("prime_stage_workers", &[&format!("stage=\"{stage}\"")])
 }
@@ -40,21 +56,8 @@ fn a_stage_that_is_behind_has_more_workers_and_no_more_than_it_may() {
 }
 
 #[test]
-fn the_budget_is_of_all_stages_and_whoever_has_too_many_gives_some() {
+fn the_budget_is_of_all_ranges_and_whoever_has_too_many_gives_some() {
     let (one, other) = (Gate::new(), Gate::new());
-    #[derive(Clone)]
-    struct Held(Gate);
-    impl Run for Held {
-        type In = Request;
-        type Out = &'static str;
-        fn run(&mut self, _: Request, _: &Context) -> &'static str {
-            self.0.pass();
-            "done"
-        }
-    }
-    impl Stage for Held {
-        const NAME: &'static str = "other";
-    }
     let to_other = other.clone();
     let pipeline = Pipeline::new("p").metrics("/metrics").core_budget(4);
     let pipeline = pipeline.route(Method::GET, "/one").route_to::<Held>(Method::GET, "/other");
@@ -79,6 +82,22 @@ fn the_budget_is_of_all_stages_and_whoever_has_too_many_gives_some() {
     eventually("they were given", || (workers(address, "first"), workers(address, "other")) == (Some(1.0), Some(3.0)));
     other.open();
     others.iter_mut().for_each(|client| assert_eq!(client.read().status, 200));
+}
+
+#[test]
+fn a_stage_may_grow_beside_one_whose_number_is_fixed() {
+    let gate = Gate::new();
+    let to_other = gate.clone();
+    let pipeline = Pipeline::new("p").core_budget(3).route(Method::GET, "/one").route_to::<Held>(Method::GET, "/other");
+    let pipeline = pipeline.stage_from(first(held(&Gate::new()))).workers(8);
+    let pipeline = pipeline.node_from(move || Held(to_other.clone())).workers(1..=8).demote(false).build().unwrap();
+    let (running, address) = start(&pipeline);
+    let mut clients: Vec<_> = (0..6).map(|_| Client::connect(address)).collect();
+    clients.iter_mut().for_each(|client| client.send_get("/other"));
+    gate.wait_for(3);
+    assert_eq!((running.stages()[1].running, running.stages()[1].waiting), (3, 3));
+    gate.open();
+    clients.iter_mut().for_each(|client| assert_eq!(client.read().status, 200));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prime_server::prelude::*;
-use prime_server::{Built, Running};
+use prime_server::{Built, Running, Workers};
 use serde::{Deserialize, Serialize};
 use support::{Client, Gate, eventually, get, start};
 
@@ -72,7 +72,7 @@ fn total(numbers: Join<Number>) -> String {
 
 fn built<Out: prime_server::Feeds<Number> + 'static>(
     pipeline: Pipeline,
-    workers: usize,
+    workers: impl Into<Workers>,
     part: impl Fn(Number, &Context) -> Out + Clone + Send + Sync + 'static,
 ) -> Built {
     let part = move || Part(part.clone());
@@ -138,6 +138,23 @@ fn a_split_takes_no_more_workers_than_there_are_and_lets_others_by() {
     assert_eq!(large.read().status, 200);
     let order = order.lock().unwrap();
     assert_eq!(order.iter().position(|(path, _)| path == "/1"), Some(1), "{:?}", &order[..5]);
+}
+
+#[test]
+fn the_parts_of_one_request_make_a_stage_grow() {
+    let gate = Gate::new();
+    let passing = gate.clone();
+    let part = move |number: Number, _: &Context| {
+        passing.pass();
+        number
+    };
+    let (running, address) = start(&built(Pipeline::new("p").core_budget(64), 2..=4, part));
+    let mut client = Client::connect(address);
+    client.send_get("/10");
+    gate.wait_for(4);
+    assert_eq!(running.stages()[1].waiting, 2, "half as many again, and not the other parts");
+    gate.open();
+    assert_eq!(client.read().text(), "0 1 2 3 4 5 6 7 8 9");
 }
 
 #[test]

@@ -196,9 +196,10 @@ impl<L> Pipeline<L> {
         self
     }
 
-    /// How many workers all stages have together, where some of them have [a range](Self::workers): once they have so many, a stage that is
-    /// behind gets the worker of one that has it to spare, or whose jobs wait far less. The least of each stage is had in any case.
-    /// Default: one for each core.
+    /// How many workers the stages with [a range](Self::workers) have together: once they have so many, one that is behind gets the worker of
+    /// one that has it to spare, or whose jobs wait far less. The least of each is had in any case; where that is all that the budget has,
+    /// none ever grows, and the log says so at the start. Stages whose number is fixed take nothing of it, as their workers do not
+    /// run all the time. Default: one for each core.
     pub fn core_budget(mut self, workers: usize) -> Self {
         self.options.core_budget = Some(workers);
         self

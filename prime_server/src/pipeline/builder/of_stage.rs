@@ -55,7 +55,8 @@ impl<Out: 'static, Of: Nesting + 'static> Pipeline<Last<Out, Of>> {
     }
 
     /// How many instances of the last stage there are at most, those of [demoted](Self::demote) jobs among them; a job above keeps its
-    /// worker. Default: `max_in_flight` for a stage without a state, such as a function, and twice the workers for others.
+    /// worker. Default: `max_in_flight` for a stage without a state, such as a function, and twice the workers for others. 8192 are the most;
+    /// more is taken for that.
     pub fn max_instances(mut self, instances: usize) -> Self {
         self.last.options = self.last.options.max_instances(instances);
         self

@@ -150,6 +150,29 @@ fn the_bounds_and_the_budget_hold() {
 }
 
 #[test]
+fn a_tick_moves_each_stage_once_and_first_those_that_give_workers_up() {
+    let mut world = World::new(&[(2, 16), (1, 16)], 17);
+    let (high, low) = (Load { per_second: 2000.0, mean: 0.01 }, Load { per_second: 10.0, mean: 0.01 });
+    world.open(&[high, low], 3 * SECOND);
+    world.open(&[low, high], 3 * SECOND);
+    let at_once = |(at, moves): (_, &[(Duration, Move)])| {
+        let stages: Vec<usize> = moves.iter().map(|(_, to)| to.stage).collect();
+        let grow: Vec<bool> = moves.iter().map(|(_, to)| matches!(to.why, Why::Behind { .. })).collect();
+        assert!(matches!((&stages[..], &grow[..]), ([_], _) | ([0, 1] | [1, 0], [false, true])), "{at:?}: {moves:?}");
+        moves.len()
+    };
+    let ticks = world.moves.chunk_by(|(before, _), (after, _)| before == after).map(|moves| (moves[0].0, moves));
+    assert_eq!(ticks.map(at_once).max(), Some(2), "{:?}", world.moves);
+}
+
+#[test]
+fn workers_whose_number_is_fixed_take_nothing_of_the_budget() {
+    let mut world = World::new(&[(8, 8), (2, 16)], 8);
+    world.open(&[Load { per_second: 10.0, mean: 0.01 }, Load { per_second: 5000.0, mean: 0.01 }], 5 * SECOND);
+    assert_eq!(world.slots(), [8, 8]);
+}
+
+#[test]
 fn it_shrinks_slowly_and_to_the_least() {
     let mut world = World::new(&[(2, 16)], 16);
     world.open(&[Load { per_second: 1000.0, mean: 0.01 }], 3 * SECOND);

@@ -157,9 +157,17 @@ impl Pool {
         self.lock().balancer.slots()
     }
 
-    /// How many jobs run at a time, where there are enough.
+    /// How many jobs run at a time at the most, where there are enough.
     pub(crate) fn places(&self) -> usize {
-        self.slots() * self.size.batching.most
+        self.size.most * self.size.batching.most
+    }
+
+    /// How many parts of one request are to be here at a time: as many as run, so that they hold up nobody. While there may be more workers
+    /// yet, half as many again as the most take: fewer would not leave the stage behind until it has them.
+    pub(crate) fn parts(&self) -> usize {
+        let places = self.places();
+        let may_grow = self.size.slots < self.size.most && self.slots() < self.size.most;
+        if may_grow { places + places / 2 } else { places }
     }
 
     /// How many jobs a worker takes.

@@ -150,7 +150,7 @@ fn a_part_that_is_refused_is_counted_once() {
     let metrics = Metrics::new("test");
     let (local, _inbox) = pool_in_batches(&metrics, Batching { most: 2, wait: Duration::ZERO });
     let fork = Fork::new(None, STAGE, 1, vec![Payload::new(Request::get("/"))]);
-    let part = fork.next_part().map(|(part, _)| part);
+    let part = fork.next_part(1).map(|(part, _)| part);
     offer_hopeless_part(&local, 1, Request::get("/"), part);
     offer(&local, job(2, Request::get("/")), Instant::now());
     let mut source = source(&local);

@@ -34,35 +34,28 @@ impl Desk {
         let whole = self.held.remove(key);
         let payloads = parts.iter().map(|part| Payload::from_wire(Bytes::copy_from_slice(part))).collect();
         let fork = Fork::of_schema(schema, whole.part, StageId(stage as u16), whole.hops + 1, payloads);
-        for _ in 0..self.stages.slots(stage).max(1) {
-            if !self.send_part(&fork, &whole.ticket, whole.passed, now) {
-                break;
-            }
-        }
+        self.send_parts(&fork, &whole.ticket, whole.passed, now);
     }
 
-    /// Sends the next part of a split request, if there is one.
-    fn send_part(&mut self, fork: &Arc<Fork>, ticket: &Arc<Ticket>, passed: u64, now: Instant) -> bool {
-        let Some((part, payload)) = fork.next_part() else { return false };
-        let message = payload.into_wire().expect("it came over a wire");
+    /// Sends as many parts of a split request as may go now.
+    fn send_parts(&mut self, fork: &Arc<Fork>, ticket: &Arc<Ticket>, passed: u64, now: Instant) {
         let stage = fork.stage().index();
-        self.hold_message(
-            Held {
+        let threads = usize::try_from(self.stages.slots(stage)).unwrap_or(usize::MAX).max(1);
+        while let Some((part, payload)) = fork.next_part(threads) {
+            let held = Held {
                 ticket: Arc::clone(ticket),
                 generation: 0,
                 stage,
-                body: message,
+                body: payload.into_wire().expect("it came over a wire"),
                 hops: fork.hops(),
                 attempt: 1,
                 passed: passed | bit(stage),
                 always: true,
                 part: Some(part),
                 at: None,
-            },
-            fork.schema(),
-            now,
-        );
-        true
+            };
+            self.hold_message(held, fork.schema(), now);
+        }
     }
 
     /// Holds a job whose `body` is its message as yet.
@@ -95,9 +88,7 @@ impl Desk {
                     Held { ticket, generation: 0, stage, body, hops, attempt: 1, passed, always, part, at: None };
                 self.hold_message(held, schema, now);
             }
-            None => {
-                self.send_part(&fork, &ticket, passed, now);
-            }
+            None => self.send_parts(&fork, &ticket, passed, now),
         }
     }
 }

@@ -47,6 +47,14 @@ fn as_many_parts_are_away_as_their_stage_has_threads_and_each_that_joins_makes_r
 }
 
 #[test]
+fn threads_that_come_later_have_parts_too() {
+    let (mut scene, _, parts) = split(&[b"a", b"b", b"c", b"d", b"e"], 1);
+    scene.say(Q, &Command::Status(Status { slots: 3, idempotent: false }));
+    scene.join(Q, parts[0].job, b"A");
+    assert_eq!(scene.sent(Q).len(), 3);
+}
+
+#[test]
 fn a_stage_whose_threads_are_not_known_gets_one_part_at_a_time() {
     let (mut scene, _, parts) = split(&[b"a", b"b"], 0);
     assert_eq!(parts.len(), 1);
