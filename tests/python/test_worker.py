@@ -285,7 +285,7 @@ class Peer:
             for frame in self.socket.recv_multipart() if self.socket in ready else []:
                 if frame[0] == JOB and self.run:
                     job = worker.Task(self, *worker.Reader(frame[1:]).read(worker.FIELDS[JOB]))
-                    outcome = number(OUTCOME) + number(job.job) + number(0)
+                    outcome = number(OUTCOME) + number(job.job) + 2 * number(0)
                     outcomes = [outcome + bytes([ends]) + data(result) for ends, result in self.run(job.written)]
                     self.socket.send_multipart(outcomes)
                 if frame[0] == WHO and self.run:
@@ -543,7 +543,7 @@ def a_late_outcome_on_a_lost_link_is_answered_who(cell):
     equal(asked.answer[0], 502)
     cell.worker("first", endpoint)
     late.got.clear()
-    late.send(number(OUTCOME) + number(job) + b"\0\1" + data(answer("late")))
+    late.send(number(OUTCOME) + number(job) + b"\0\0\1" + data(answer("late")))
     late.wait_for(WHO)
     equal(cell.ask("/pid")[0], 200)
 
@@ -843,7 +843,7 @@ def nonsense():
     whole = [
         greeting(),
         job,
-        number(OUTCOME) + b"\1\0\1" + data(answer("x")),
+        number(OUTCOME) + b"\1\0\0\1" + data(answer("x")),
         *(number(n) + b"\1\1\1" for n in (ANNOUNCE, CANCEL, RETRIED)),
     ]
     frames = [frame[:length] for frame in whole for length in range(len(frame))] + [frame + b"x" for frame in whole]
@@ -856,9 +856,9 @@ def nonsense():
             number(JOB) + 3 * number(n) + b"\0" + data("x"),
             number(CANCEL) + 2 * number(n),
         ]
-        frames += [number(OUTCOME) + number(n) + b"\0\1" + number(n), number(RETURN) + number(n), number(RETRIED) + 2 * number(n)]
-        frames += [number(OUTCOME) + b"\1\0\1" + data(number(result) + 3 * number(n)) for result in range(10)]
-        frames += [number(STATUS) + number(n) + b"\1", number(OUTCOME) + number(n) + b"\0\1" + data(answer("x"))]
+        frames += [number(OUTCOME) + number(n) + b"\0\0\1" + number(n), number(RETURN) + number(n), number(RETRIED) + 2 * number(n)]
+        frames += [number(OUTCOME) + b"\1\0\0\1" + data(number(result) + 3 * number(n)) for result in range(10)]
+        frames += [number(STATUS) + number(n) + b"\1", number(OUTCOME) + number(n) + b"\0\0\1" + data(answer("x"))]
     return [frame for frame in frames if frame != number(BYE) and not (frame[:1] == number(ANNOUNCE) and len(frame) < 24)]
 
 
@@ -885,7 +885,7 @@ def commands_of_another_role_and_for_other_jobs_change_nothing(cell):
     for role in (0, 1):
         peer = cell.peer(endpoint, greeting(role=role, slots=0))
         for job in (*range(64), 2**32, 2**32 + 1, 2**33, 2**64 - 1):
-            peer.send(number(OUTCOME) + number(job) + b"\0\1" + data(answer("stolen")), number(RETURN) + number(job))
+            peer.send(number(OUTCOME) + number(job) + b"\0\0\1" + data(answer("stolen")), number(RETURN) + number(job))
             peer.send(
                 number(CANCEL) + number(job) + b"\1", number(RETRIED) + number(job) + b"\1", number(WINDOW) + number(job) + b"\0\0"
             )

@@ -314,7 +314,7 @@ class Worker:
         while not self.outcomes.empty():
             task, result, ends = self.outcomes.get()
             if task.link.jobs.get(task.job) is task:  # else the link has been lost, and with it the job
-                task.link.send(OUTCOME, number(task.job), number(task.ran), bytes([ends]), data(result))
+                task.link.send(OUTCOME, number(task.job), 2 * number(task.ran), bytes([ends]), data(result))
                 if ends:
                     del task.link.jobs[task.job]
             if ends:

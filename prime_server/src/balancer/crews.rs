@@ -283,11 +283,11 @@ impl<J: Job> Crews<J> {
         std::mem::take(&mut self.hopeless)
     }
 
-    /// The outcome of a crew's job has come, which ran for so long. `None` where nobody waits for it: the job was cancelled, its time was
+    /// The outcome of a crew's job has come, which ran for so long, and has had a slot for itself for `had` of that. `None` where nobody waits for it: the job was cancelled, its time was
     /// over, or the crew does not have it.
-    pub(crate) fn done(&mut self, crew: CrewId, key: JobKey, ran: Duration) -> Option<J> {
+    pub(crate) fn done(&mut self, crew: CrewId, key: JobKey, ran: Duration, had: Duration) -> Option<J> {
         let (at, slot) = self.release(crew, key)?;
-        self.queue.charge(slot, ran);
+        self.queue.charge(slot, had);
         self.queue.learn(slot, ran, Duration::MAX);
         self.done += 1;
         self.crews[at].last_done = self.done;

@@ -130,8 +130,8 @@ pub(crate) trait Outlet: Send + Sync + fmt::Debug {
     fn ran_with_fewer(&self, _worker: WorkerId) {}
     /// A worker runs these jobs for long, and makes room as soon as another one comes.
     fn outruns(&self, _worker: WorkerId, _ids: &[RequestId]) {}
-    /// The job has run for so long, and what has come of it follows. For whoever has the queue, if that is not here.
-    fn ran(&self, _id: RequestId, _time: Duration) {}
+    /// The job has run for so long, in one call with so many, and what has come of it follows. For whoever has the queue, if that is not here.
+    fn ran(&self, _id: RequestId, _time: Duration, _jobs: usize) {}
     /// A worker announces something else than before. For whoever has the queue, too.
     fn announced(&self) {}
 }

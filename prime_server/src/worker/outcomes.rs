@@ -31,7 +31,7 @@ impl Worker {
         for Job { context, step, .. } in jobs.drain(..) {
             let id = context.ticket.id;
             self.duties.metrics.ran(each);
-            self.duties.outlet.ran(id, time);
+            self.duties.outlet.ran(id, time, number);
             // What escapes is a panic outside of the stage's run, such as in the drop of a message. It is that job's only.
             if let Err(panic) = caught(|| self.settle(context, step, panic.is_some(), ended)) {
                 log(|| tracing::error!(stage, request = %id, panic, "a worker panicked outside of its stage"));

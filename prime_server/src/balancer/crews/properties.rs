@@ -261,7 +261,7 @@ impl Model {
                     self.done += 1;
                     self.there.get_mut(&crew).expect("it is there").last_done = self.done;
                     let ModelJob { key, ended, .. } = self.jobs[&id];
-                    let outcome = self.crews.done(crew, key, Duration::ZERO);
+                    let outcome = self.crews.done(crew, key, Duration::ZERO, Duration::ZERO);
                     prop_assert_eq!(outcome.is_none(), ended, "an outcome is wanted unless the job has ended");
                     outcome.map_or(Ok(()), |job| self.ends(&job))?;
                 }
@@ -284,7 +284,7 @@ impl Model {
                 {
                     match returned {
                         true => self.crews.returned(crew, job.key),
-                        false => prop_assert_eq!(self.crews.done(crew, job.key, Duration::ZERO), None),
+                        false => prop_assert_eq!(self.crews.done(crew, job.key, Duration::ZERO, Duration::ZERO), None),
                     }
                 }
             }

@@ -42,7 +42,7 @@ fn jobs_are_given_in_the_order_they_came() {
     assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[0], &job(1))));
     assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[1], &job(2))));
     assert_eq!(crews.assign(None, Instant::now()), None);
-    assert_eq!(crews.done(crew, keys[1], RAN), Some(job(2)));
+    assert_eq!(crews.done(crew, keys[1], RAN, RAN), Some(job(2)));
     assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[2], &job(3))));
 }
 
@@ -94,10 +94,10 @@ fn of_equal_crews_the_one_that_became_free_last_is_given_the_job() {
         let mut given: Vec<_> =
             keys.map(|key| (crews.assign(None, Instant::now()).expect("two are free").0, key)).into();
         given.sort_by_key(|(crew, _)| *crew == last);
-        given.into_iter().for_each(|(crew, key)| assert!(crews.done(crew, key, RAN).is_some()));
+        given.into_iter().for_each(|(crew, key)| assert!(crews.done(crew, key, RAN, RAN).is_some()));
         let key = offer(&mut crews, 9, now);
         assert_eq!(assigned(&mut crews), Some((last, 9)));
-        crews.done(last, key, RAN);
+        crews.done(last, key, RAN, RAN);
     }
 }
 
@@ -126,9 +126,9 @@ fn a_crew_that_has_shrunk_gets_nothing_until_it_is_below_again() {
     let keys = [1, 2, 3, 4].map(|id| offer(&mut crews, id, now));
     (1..=3).for_each(|id| assert_eq!(assigned(&mut crews), Some((crew, id))));
     crews.announce(crew, 2, 0);
-    crews.done(crew, keys[0], RAN);
+    crews.done(crew, keys[0], RAN, RAN);
     assert_eq!(crews.assign(None, Instant::now()), None);
-    crews.done(crew, keys[1], RAN);
+    crews.done(crew, keys[1], RAN, RAN);
     assert_eq!(assigned(&mut crews), Some((crew, 4)));
 }
 
@@ -141,7 +141,7 @@ fn a_crew_that_was_withdrawn_keeps_what_it_holds_and_gets_nothing_more() {
     crews.withdraw(crew, now);
     offer(&mut crews, 2, now);
     assert_eq!(crews.assign(None, Instant::now()), None);
-    assert_eq!(crews.done(crew, key, RAN), Some(job(1)));
+    assert_eq!(crews.done(crew, key, RAN, RAN), Some(job(1)));
     crews.announce(crew, 2, 0);
     assert_eq!(crews.assign(None, Instant::now()), None);
     assert_eq!(crews.lost(crew, now), Orphans { retried: vec![], given_up: vec![] });
@@ -152,14 +152,14 @@ fn an_outcome_counts_only_from_the_crew_that_has_the_job() {
     let (mut crews, now) = crews(IDEMPOTENT);
     let first = enlist(&mut crews, 1, 0);
     let key = offer(&mut crews, 1, now);
-    assert_eq!(crews.done(first, key, RAN), None, "it waits still");
+    assert_eq!(crews.done(first, key, RAN, RAN), None, "it waits still");
     assert_eq!(assigned(&mut crews), Some((first, 1)));
     let second = enlist(&mut crews, 1, 0);
-    assert_eq!(crews.done(second, key, RAN), None);
+    assert_eq!(crews.done(second, key, RAN, RAN), None);
     crews.lost(first, now);
     assert_eq!(assigned(&mut crews), Some((second, 1)));
-    assert_eq!(crews.done(first, key, RAN), None, "it came too late");
-    assert_eq!(crews.done(second, key, RAN), Some(attempt(1, 2)));
+    assert_eq!(crews.done(first, key, RAN, RAN), None, "it came too late");
+    assert_eq!(crews.done(second, key, RAN, RAN), Some(attempt(1, 2)));
 }
 
 #[test]
@@ -168,13 +168,13 @@ fn a_late_outcome_is_not_taken_for_that_of_the_next_job_at_the_same_place() {
     let crew = enlist(&mut crews, 1, 0);
     let old = offer(&mut crews, 1, now);
     assert_eq!(assigned(&mut crews), Some((crew, 1)));
-    assert_eq!(crews.done(crew, old, RAN), Some(job(1)));
+    assert_eq!(crews.done(crew, old, RAN, RAN), Some(job(1)));
     let new = offer(&mut crews, 2, now);
     assert_eq!(assigned(&mut crews), Some((crew, 2)));
     assert_eq!(old.slot, new.slot);
-    assert_eq!(crews.done(crew, old, RAN), None);
+    assert_eq!(crews.done(crew, old, RAN, RAN), None);
     assert_eq!(crews.cancel(old), None);
-    assert_eq!(crews.done(crew, new, RAN), Some(job(2)));
+    assert_eq!(crews.done(crew, new, RAN, RAN), Some(job(2)));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_returned_job_goes_before_all_others_to_another_free_crew_as_the_same_attemp
     (1..=2).for_each(|id| assert_eq!(assigned(&mut crews), Some((first, id))));
     crews.returned(first, keys[1]);
     let other = enlist(&mut crews, 9, 0);
-    crews.done(first, keys[0], RAN);
+    crews.done(first, keys[0], RAN, RAN);
     assert_eq!(crews.assign(None, Instant::now()), Some((other, keys[1], &job(2))));
 }
 
@@ -213,7 +213,7 @@ fn a_returned_job_has_cost_its_tenant_nothing() {
     for (tenant, ran) in [(one, 2 * RAN), (other, 3 * RAN)] {
         let key = crews.offer(of_tenant(0, tenant), now).unwrap();
         assert!(crews.assign(None, now).is_some());
-        crews.done(worker, key, ran);
+        crews.done(worker, key, ran, ran);
     }
     let key = crews.offer(of_tenant(1, one), now).unwrap();
     for _ in 0..3 {
@@ -232,7 +232,7 @@ fn a_returned_job_goes_back_to_its_crew_where_no_other_has_a_free_thread() {
     let keys = [1, 2].map(|id| offer(&mut crews, id, now));
     (1..=2).for_each(|id| assert_eq!(assigned(&mut crews), Some((crew, id))));
     crews.returned(crew, keys[1]);
-    crews.done(crew, keys[0], RAN);
+    crews.done(crew, keys[0], RAN, RAN);
     assert_eq!(assigned(&mut crews), Some((crew, 2)));
 }
 
@@ -245,7 +245,7 @@ fn a_returned_job_is_not_given_ahead_again_and_none_is_before_it() {
     offer(&mut crews, 4, now);
     crews.returned(both[0], keys[2]);
     assert_eq!(crews.assign(None, Instant::now()), None);
-    crews.done(both[1], keys[1], RAN);
+    crews.done(both[1], keys[1], RAN, RAN);
     assert_eq!(assigned(&mut crews), Some((both[1], 3)));
     assert_eq!(assigned(&mut crews).map(|(_, id)| id), Some(4));
 }
@@ -309,7 +309,7 @@ fn a_job_that_is_cancelled_at_a_crew_keeps_a_thread_until_it_is_done() {
     assert_eq!(crews.cancel(keys[0]), Some(Cancelled::Running(crew, job(1))));
     assert_eq!(crews.cancel(keys[0]), None);
     assert_eq!((crews.running(), crews.assign(None, Instant::now())), (1, None));
-    assert_eq!(crews.done(crew, keys[0], RAN), None);
+    assert_eq!(crews.done(crew, keys[0], RAN, RAN), None);
     assert_eq!(assigned(&mut crews), Some((crew, 2)));
 }
 
@@ -414,7 +414,7 @@ fn what_waits_is_given_up_first_come_first_and_what_runs_is_kept() {
     offer(&mut crews, 2, now);
     offer(&mut crews, 3, now);
     assert_eq!(crews.clear(), [job(2), job(3)]);
-    assert_eq!(crews.done(crew, key, RAN), Some(job(1)));
+    assert_eq!(crews.done(crew, key, RAN, RAN), Some(job(1)));
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn what_jobs_ran_for_is_learned_of_their_kind_and_charged_to_their_priority() {
     let next = |crews: &mut Crews<TestJob>, ran| {
         let (_, key, job) = crews.assign(None, now).expect("one waits");
         let id = job.id;
-        crews.done(crew, key, ran);
+        crews.done(crew, key, ran, ran);
         id
     };
     for _ in 0..20 {
@@ -469,7 +469,7 @@ fn what_cannot_be_done_in_time_is_not_given_to_a_crew() {
     for _ in 0..100 {
         let key = crews.offer(hasty(0, 1000), now).unwrap();
         assert!(crews.assign(None, now).is_some());
-        crews.done(crew, key, 10 * RAN);
+        crews.done(crew, key, 10 * RAN, 10 * RAN);
     }
     assert_eq!(crews.offer(hasty(1, 5), now), Err(Refused::Hopeless(hasty(1, 5))));
     crews.offer(hasty(2, 50), now).unwrap();

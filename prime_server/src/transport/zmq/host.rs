@@ -76,8 +76,11 @@ struct Here {
     job: u64,
     ticket: Arc<Ticket>,
     since: Instant,
-    /// In microseconds.
-    ran: u64,
+    /// Since when others may have its slot, if they may.
+    made_room: Option<Instant>,
+    /// How long it ran, and what of that it has had a slot for itself.
+    ran: Duration,
+    had: Duration,
 }
 
 impl Jobs {
@@ -104,17 +107,25 @@ impl Jobs {
         self.here.len() - self.long.len() + self.lacking.values().sum::<usize>()
     }
 
-    fn outruns(&mut self, worker: WorkerId, ids: Vec<RequestId>) {
+    fn outruns(&mut self, worker: WorkerId, ids: Vec<RequestId>, now: Instant) {
         let before = self.long.len();
-        self.long.extend(ids.into_iter().filter(|id| self.here.contains_key(id)));
+        for id in ids {
+            if let Some(here) = self.here.get_mut(&id) {
+                here.made_room.get_or_insert(now);
+                self.long.insert(id);
+            }
+        }
         if self.long.len() > before {
             self.lacking.remove(&worker);
         }
     }
 
-    fn ran(&mut self, id: RequestId, time: Duration) {
+    /// A job has run until now, for so long, in one call with so many.
+    fn ran(&mut self, id: RequestId, time: Duration, jobs: usize, now: Instant) {
         if let Some(here) = self.here.get_mut(&id) {
-            here.ran = micros(time);
+            let without = here.made_room.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            here.ran = time;
+            here.had = time.saturating_sub(without).div_f64(jobs as f64);
         }
     }
 
@@ -250,13 +261,16 @@ impl Host {
         let Some(task) = task.filter(fits) else {
             log(|| tracing::error!("a job came whose message is not the one that this stage takes"));
             let body = encode(&Outcome::Failure(Failure::Schema));
-            return self.links.send(link, &Command::Outcome { job, ran: 0, ends: true, body: &body });
+            return self.links.send(link, &Command::Outcome { job, ran: 0, had: 0, ends: true, body: &body });
         };
         let id = self.jobs.next_id();
         let ticket = Ticket::named(id, task.name, task.head, task.labels, deadline);
         let part = task.part.then(Part::of_another_process);
         let context = Context { attempt, hops: task.hops, part, ..Context::new(Arc::clone(&ticket)) };
-        self.jobs.insert(id, Here { link, job, ticket, since: now, ran: 0 });
+        self.jobs.insert(
+            id,
+            Here { link, job, ticket, since: now, made_room: None, ran: Duration::ZERO, had: Duration::ZERO },
+        );
         self.capacity.took(link);
         self.arrived.push(Envelope::new(context, task.payload, now));
     }
@@ -304,12 +318,12 @@ impl Host {
 
     fn outcome(&mut self, id: RequestId, ends: bool, body: &[u8]) {
         let Some(here) = self.jobs.here.get(&id) else { return };
-        let (link, job, ran) = (here.link, here.job, here.ran);
+        let (link, job, ran, had) = (here.link, here.job, micros(here.ran), micros(here.had));
         if ends {
             self.jobs.remove(id);
             self.capacity.ended(link);
         }
-        self.links.send(link, &Command::Outcome { job, ran, ends, body });
+        self.links.send(link, &Command::Outcome { job, ran, had, ends, body });
     }
 
     /// Takes what the pool's threads have done. Returns whether there may be more.
@@ -318,10 +332,10 @@ impl Host {
             let Ok(note) = self.mailbox.notes.try_recv() else { return false };
             match note {
                 Note::Outcome { id, ends, body } => self.outcome(id, ends, &body),
-                Note::Ran(id, time) => self.jobs.ran(id, time),
+                Note::Ran(id, time, jobs) => self.jobs.ran(id, time, jobs, now),
                 Note::Lacks(worker, lacks) => _ = self.jobs.lacking.insert(worker, lacks),
                 Note::LacksNone(worker) => _ = self.jobs.lacking.remove(&worker),
-                Note::Outruns(worker, ids) => self.jobs.outruns(worker, ids),
+                Note::Outruns(worker, ids) => self.jobs.outruns(worker, ids, now),
                 Note::Announced => self.announced = true,
                 Note::Found(places) => self.find(&places, now),
                 Note::Drain => self.drain(now),

@@ -126,7 +126,7 @@ mod tests {
         let mut frames = Vec::new();
         for (at, size) in sizes.iter().enumerate() {
             let body = vec![at as u8; *size];
-            let command = Command::Outcome { job: at as u64, ran: 0, ends: true, body: &body };
+            let command = Command::Outcome { job: at as u64, ran: 0, had: 0, ends: true, body: &body };
             outbox.push(&command);
             frames.push(encode(&command));
         }

@@ -20,7 +20,7 @@ pub(crate) enum Note {
     /// What a job has come to, or a piece of it.
     Outcome { id: RequestId, ends: bool, body: Vec<u8> },
     /// A job has run for so long.
-    Ran(RequestId, Duration),
+    Ran(RequestId, Duration, usize),
     /// A worker runs a batch that could have had so many jobs more.
     Lacks(WorkerId, usize),
     /// It does not any more.
@@ -131,8 +131,8 @@ impl Outlet for HostOutlet {
         self.post.send(Note::Outruns(worker, ids.to_vec()));
     }
 
-    fn ran(&self, id: RequestId, time: Duration) {
-        self.post.send(Note::Ran(id, time));
+    fn ran(&self, id: RequestId, time: Duration, jobs: usize) {
+        self.post.send(Note::Ran(id, time, jobs));
     }
 
     fn announced(&self) {

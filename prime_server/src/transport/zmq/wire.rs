@@ -45,8 +45,9 @@ pub(super) enum Command<'a> {
     },
     Outcome {
         job: u64,
-        /// How long it ran, in microseconds; 0 where it has not ended.
+        /// How long it ran, in microseconds, and what of that it has had a slot for itself; 0 where it has not ended.
         ran: u64,
+        had: u64,
         ends: bool,
         body: &'a [u8],
     },

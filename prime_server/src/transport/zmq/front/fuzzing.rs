@@ -93,7 +93,7 @@ impl Scene<'_> {
             11 => self.script.bytes().to_vec(),
             _ => {
                 let (ends, body) = self.outcome();
-                encode(&Command::Outcome { job, ran: 0, ends, body: &body })
+                encode(&Command::Outcome { job, ran: 0, had: 0, ends, body: &body })
             }
         };
         // What is about the link itself is said on one that is there.

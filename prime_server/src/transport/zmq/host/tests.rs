@@ -140,7 +140,7 @@ fn body(schema: u64) -> Vec<u8> {
 }
 
 fn aborted(job: u64) -> Vec<u8> {
-    encode(&Command::Outcome { job, ran: 0, ends: true, body: &encode(&Outcome::Abort) })
+    encode(&Command::Outcome { job, ran: 0, had: 0, ends: true, body: &encode(&Outcome::Abort) })
 }
 
 #[test]
@@ -197,6 +197,29 @@ fn a_proxy_that_is_found_while_it_drains_gives_nothing() {
     scene.link();
     assert_eq!(scene.heard(), [Command::BYE]);
     drop(running);
+}
+
+#[test]
+fn a_proxy_is_told_for_how_much_of_its_run_a_job_has_had_a_slot_for_itself() {
+    const MS: Duration = Duration::from_millis(1);
+    let mut scene = Scene::linked();
+    scene.give(&[4, 5]);
+    let mut ended = |jobs: usize, made_room: Option<Duration>| {
+        let job = scene.run();
+        let id = job.context.ticket.id;
+        if let Some(since) = made_room {
+            scene.post.send(Note::Outruns(WorkerId(0), vec![id]));
+            scene.host.turn(scene.now);
+            scene.now += since;
+        }
+        scene.post.send(Note::Ran(id, 6 * MS, jobs));
+        scene.abort(&job);
+        scene.outcome()
+    };
+    let body = encode(&Outcome::Abort);
+    let said = |job, had| encode(&Command::Outcome { job, ran: 6000, had, ends: true, body: &body });
+    assert_eq!(ended(1, Some(4 * MS)), said(4, 2000), "the rest of the time another could have had it");
+    assert_eq!(ended(3, None), said(5, 2000), "three ran in one call");
 }
 
 #[test]
@@ -295,7 +318,7 @@ fn a_message_that_the_stage_does_not_take_and_a_frame_of_no_protocol_are_seen_to
     for body in [&other[..], b"no task"] {
         scene.proxy.say(&[Command::Job { job: 3, left: 1_000_000, attempt: 1, always: false, body }]);
         let schema = encode(&Outcome::Failure(Failure::Schema));
-        assert_eq!(scene.outcome(), encode(&Command::Outcome { job: 3, ran: 0, ends: true, body: &schema }));
+        assert_eq!(scene.outcome(), encode(&Command::Outcome { job: 3, ran: 0, had: 0, ends: true, body: &schema }));
     }
     scene.proxy.say_frame(&[99, 1]);
     until("it is counted", || {

@@ -126,6 +126,6 @@ impl Network {
             worker.held.remove(which);
         }
         let link = self.links.get_mut(&link).expect("it has not been lost");
-        link.up.push_back(encode(&Command::Outcome { job, ran: 0, ends, body: &body }));
+        link.up.push_back(encode(&Command::Outcome { job, ran: 0, had: 0, ends, body: &body }));
     }
 }

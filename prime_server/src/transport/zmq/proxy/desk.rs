@@ -90,6 +90,13 @@ const ATTEMPTS: u32 = 3;
 /// The most threads of a worker of which it can say what they announce.
 const MOST_VALUES: usize = 8192;
 
+/// What a worker says of a job, in microseconds.
+#[derive(Clone, Copy)]
+struct Times {
+    ran: u64,
+    had: u64,
+}
+
 /// The most jobs that wait where neither the workers nor the operator say it.
 const QUEUE: usize = 4096;
 
@@ -187,11 +194,12 @@ impl Desk {
                     self.tell_crew(crew, &Command::Window { job: key.to_bits(), received, kept });
                 }
             }
-            (&Kind::Worker { crew, .. }, Command::Outcome { job, ran, ends, body }) => {
-                let (key, ran) = (JobKey::from_bits(job), Duration::from_micros(ran));
+            (&Kind::Worker { crew, .. }, Command::Outcome { job, ran, had, ends, body }) => {
+                let key = JobKey::from_bits(job);
                 // None has run for longer than it is here.
-                let ran = self.crews.offered(key).map_or(ran, |since| ran.min(now.saturating_duration_since(since)));
-                self.outcome(crew, key, ran, ends, body);
+                let most = self.crews.offered(key).map_or(0, |since| micros(now.saturating_duration_since(since)));
+                let times = Times { ran: ran.min(most), had: had.min(ran).min(most) };
+                self.outcome(crew, key, times, ends, body);
             }
             (&Kind::Worker { crew, .. }, Command::Return { job }) => self.crews.returned(crew, JobKey::from_bits(job)),
             (&Kind::Worker { crew, .. }, Command::Announce { slots, ahead }) => {
@@ -255,17 +263,18 @@ impl Desk {
         self.fail(held.sender, held.number, Failure::TimedOut);
     }
 
-    fn outcome(&mut self, crew: CrewId, key: JobKey, ran: Duration, ends: bool, body: &[u8]) {
+    fn outcome(&mut self, crew: CrewId, key: JobKey, times: Times, ends: bool, body: &[u8]) {
+        let Times { ran, had } = times;
         if ends {
-            if let Some(held) = self.crews.done(crew, key, ran) {
+            if let Some(held) = self.crews.done(crew, key, Duration::from_micros(ran), Duration::from_micros(had)) {
                 self.gauges.counts.ended(Ended::Done);
-                self.settle(&held, &Command::Outcome { job: held.number, ran: micros(ran), ends, body });
+                self.settle(&held, &Command::Outcome { job: held.number, ran, had, ends, body });
             }
         } else if self.crews.holder(key) == Some(crew)
             && let Some(held) = self.crews.get(key)
         {
             let (sender, job) = (held.sender, held.number);
-            self.peers[sender].outbox.push(&Command::Outcome { job, ran: 0, ends, body });
+            self.peers[sender].outbox.push(&Command::Outcome { job, ran: 0, had: 0, ends, body });
         }
     }
 
@@ -280,7 +289,7 @@ impl Desk {
 
     fn fail(&mut self, peer: usize, number: u64, why: Failure) {
         let body = encode(&Outcome::Failure(why));
-        let command = Command::Outcome { job: number, ran: 0, ends: true, body: &body };
+        let command = Command::Outcome { job: number, ran: 0, had: 0, ends: true, body: &body };
         self.peers[peer].outbox.push(&command);
         if let Kind::FrontEnd { jobs, .. } = &mut self.peers[peer].kind {
             jobs.remove(&number);

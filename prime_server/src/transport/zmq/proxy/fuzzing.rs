@@ -62,7 +62,9 @@ fn frame(what: u8, script: &mut Script<'_>) -> Vec<u8> {
             let (job, always) = (script.job(), script.below(2) == 0);
             encode(&Command::Job { job, left: 1_000_000, attempt: 1, always, body: b"task" })
         }
-        14..=16 => encode(&Command::Outcome { job: script.job(), ran: 0, ends: script.below(2) == 0, body: b"result" }),
+        14..=16 => {
+            encode(&Command::Outcome { job: script.job(), ran: 0, had: 0, ends: script.below(2) == 0, body: b"result" })
+        }
         17 => encode(&Command::Return { job: script.job() }),
         18 => encode(&Command::Cancel { job: script.job(), reason: script.below(7) as u8 }),
         19 => encode(&Command::Window { job: script.job(), received: 1, kept: 1 }),

@@ -66,7 +66,7 @@ pub(in crate::transport::zmq) fn commands(pieces: &Pieces) -> Vec<Command<'_>> {
         Command::Status(Status { slots: long, idempotent: yes }),
         Command::Announce { slots: number, ahead: number },
         Command::Job { job: long, left: long, attempt: number, always: yes, body: bytes },
-        Command::Outcome { job: long, ran: long, ends: yes, body: bytes },
+        Command::Outcome { job: long, ran: long, had: long, ends: yes, body: bytes },
         Command::Return { job: long },
         Command::Retried { job: long, attempt: number },
         Command::Cancel { job: long, reason: byte },

@@ -117,7 +117,7 @@ impl Scene {
 
     fn outcome(&mut self, link: LinkId, job: u64, outcome: &Outcome<'_>) {
         let body = encode(outcome);
-        self.say(link, &Command::Outcome { job, ran: 0, ends: outcome.ends(), body: &body });
+        self.say(link, &Command::Outcome { job, ran: 0, had: 0, ends: outcome.ends(), body: &body });
     }
 
     fn answer(&mut self, link: LinkId, job: u64, body: &[u8]) {

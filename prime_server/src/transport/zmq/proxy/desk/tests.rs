@@ -116,7 +116,7 @@ impl Scene {
     }
 
     fn done(&mut self, route: &[u8], job: u64, body: &[u8]) {
-        self.say(route, &Command::Outcome { job, ran: 0, ends: true, body });
+        self.say(route, &Command::Outcome { job, ran: 0, had: 0, ends: true, body });
     }
 
     /// Time passes, while all that are linked beat.
@@ -175,7 +175,7 @@ fn status(slots: u64, idempotent: bool) -> Command<'static> {
 }
 
 fn outcome(job: u64, body: &'static [u8]) -> Command<'static> {
-    Command::Outcome { job, ran: 0, ends: true, body }
+    Command::Outcome { job, ran: 0, had: 0, ends: true, body }
 }
 
 fn failure(job: u64, why: Failure) -> Command<'static> {

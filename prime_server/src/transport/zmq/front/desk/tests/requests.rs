@@ -231,7 +231,7 @@ fn what_cannot_be_read_is_answered_500() {
         let mut scene = Scene::with_proxy();
         scene.enter();
         let job = scene.sent_one(P).job;
-        scene.say(P, &Command::Outcome { job, ran: 0, ends: true, body: &body });
+        scene.say(P, &Command::Outcome { job, ran: 0, had: 0, ends: true, body: &body });
         assert_eq!((scene.status(), scene.is_idle()), (500, true));
         assert_eq!(scene.said(P), []);
     }
@@ -246,7 +246,7 @@ fn a_result_that_ends_and_does_not_say_so_or_says_so_and_does_not_is_answered_50
         let mut scene = Scene::with_proxy();
         scene.enter();
         let job = scene.sent_one(P).job;
-        scene.say(P, &Command::Outcome { job, ran: 0, ends, body: &body });
+        scene.say(P, &Command::Outcome { job, ran: 0, had: 0, ends, body: &body });
         assert_eq!((scene.status(), scene.is_idle()), (500, true));
         // The proxy has it still, where it was not told of the end.
         assert_eq!(scene.cancelled(P, Reason::Answered), Vec::from_iter((!ends).then_some(job)));

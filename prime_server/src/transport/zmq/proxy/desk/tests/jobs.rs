@@ -21,8 +21,8 @@ fn no_job_has_run_for_longer_than_the_proxy_has_it() {
     scene.say(A, &Command::Job { job: 77, left: 5_000_000, attempt: 1, always: false, body: b"" });
     let job = scene.given_one(W);
     scene.now += Duration::from_micros(300);
-    scene.say(W, &Command::Outcome { job, ran: u64::MAX, ends: true, body: b"" });
-    assert_eq!(scene.said(A), [Command::Outcome { job: 77, ran: 300, ends: true, body: b"" }]);
+    scene.say(W, &Command::Outcome { job, ran: u64::MAX, had: u64::MAX, ends: true, body: b"" });
+    assert_eq!(scene.said(A), [Command::Outcome { job: 77, ran: 300, had: 300, ends: true, body: b"" }]);
 }
 
 #[test]
@@ -56,12 +56,12 @@ fn pieces_go_back_in_their_order_and_only_the_last_ends_the_job() {
     scene.job(A, 7);
     let job = scene.given_one(W);
     for body in [b"1", b"2"] {
-        scene.say(W, &Command::Outcome { job, ran: 0, ends: false, body });
+        scene.say(W, &Command::Outcome { job, ran: 0, had: 0, ends: false, body });
     }
     scene.done(W, job, b"3");
-    let piece = |body| Command::Outcome { job: 7, ran: 0, ends: false, body };
+    let piece = |body| Command::Outcome { job: 7, ran: 0, had: 0, ends: false, body };
     assert_eq!(scene.said(A), [piece(b"1"), piece(b"2"), outcome(7, b"3")]);
-    scene.say(W, &Command::Outcome { job, ran: 0, ends: false, body: b"4" });
+    scene.say(W, &Command::Outcome { job, ran: 0, had: 0, ends: false, body: b"4" });
     assert_eq!(scene.said(A), [], "the job has ended");
 }
 
@@ -193,7 +193,7 @@ fn outcomes_that_come_twice_or_of_another_workers_job_are_dropped() {
     let job = scene.given_one(W);
     scene.worker(V, TERMS);
     scene.done(V, job, b"forged");
-    scene.say(V, &Command::Outcome { job, ran: 0, ends: false, body: b"forged" });
+    scene.say(V, &Command::Outcome { job, ran: 0, had: 0, ends: false, body: b"forged" });
     scene.say(V, &Command::Return { job });
     assert_eq!((scene.said(A), scene.node.load()), (vec![], (0, 1)));
     scene.done(W, job, b"first");

@@ -192,7 +192,7 @@ fn frames_that_are_no_command_or_not_their_senders_are_counted_and_change_nothin
         (A, b"\x0e".to_vec()),
         (A, b"\x08\x01".to_vec()),
         (A, [encode(&Command::Bye), vec![0]].concat()),
-        (A, encode(&Command::Outcome { job, ran: 0, ends: true, body: b"not mine" })),
+        (A, encode(&Command::Outcome { job, ran: 0, had: 0, ends: true, body: b"not mine" })),
         (A, encode(&Command::Announce { slots: 9, ahead: 9 })),
         (W, encode(&job_of(7))),
         (W, encode(&Command::Cancel { job: 1, reason: 1 })),
@@ -213,7 +213,7 @@ fn commands_for_jobs_that_are_not_there_are_no_errors() {
     scene.say(A, &Command::Window { job: 1, received: 1, kept: 1 });
     scene.say(W, &Command::Return { job: 1 });
     scene.done(W, u64::MAX, b"?");
-    scene.say(W, &Command::Outcome { job: 1, ran: 0, ends: false, body: b"?" });
+    scene.say(W, &Command::Outcome { job: 1, ran: 0, had: 0, ends: false, body: b"?" });
     assert_eq!((scene.said(A), scene.said(W)), (vec![], vec![]));
     assert_eq!(scene.malformed(), 0);
 }
