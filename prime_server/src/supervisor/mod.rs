@@ -15,9 +15,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::share::Owed;
 use self::sizer::Sizer;
 use self::turn::Turn;
 use self::watch::Watch;
+use crate::balancer::Held;
 use crate::kernel::Tid;
 use crate::panics::{caught, log};
 use crate::seat::Call;
@@ -64,7 +66,7 @@ impl Supervisor {
             let due = caught(|| self.look(Instant::now())).unwrap_or_else(|panic| {
                 log(|| tracing::error!(panic, "the supervisor panicked, and goes on"));
                 self.turn = Turn::Work;
-                self.watches.iter().for_each(|watch| watch.pool().stand_still(false));
+                self.watches.iter().for_each(|watch| watch.pool().hold(Held::Nothing));
                 None
             });
             match due {
@@ -76,18 +78,19 @@ impl Supervisor {
 
     /// Looks at everything. Returns when to look again.
     fn look(&mut self, now: Instant) -> Option<Instant> {
-        let (mut due, mut starving) = (None, false);
+        let (mut due, mut owed) = (None, Owed::Little);
         for watch in &mut self.watches {
             let seen = watch.look(&self.hire, now);
             due = due.into_iter().chain(seen.due).min();
-            starving |= seen.starving;
+            owed = owed.max(seen.owed);
         }
         let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(&self.watches, now));
-        let was_still = self.turn.is_still();
-        let turned = self.turn.pass(starving, now);
-        let still = self.turn.is_still();
-        if still != was_still {
-            self.watches.iter().for_each(|watch| watch.pool().stand_still(still));
+        let before = self.turn.held();
+        let turned = self.turn.pass(owed, now);
+        let held = self.turn.held();
+        // Of half of them it is as many as jobs are demoted by now.
+        if held != before || held == Held::Half {
+            self.watches.iter().for_each(|watch| watch.pool().hold(held));
         }
         due.into_iter().chain(resized).chain(turned).min()
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Hire;
 use super::pace::Pace;
-use super::share::{BOUND, Longest, Share, TURN};
+use super::share::{BOUND, Longest, Owed, Share, TURN};
 use crate::context::Ticket;
 use crate::panics::log;
 use crate::seat::{Asked, Seat};
@@ -63,8 +63,8 @@ struct Demoted {
 pub(super) struct Seen {
     /// When to look again.
     pub(super) due: Option<Instant>,
-    /// Demoted jobs have less than their share.
-    pub(super) starving: bool,
+    /// What demoted jobs are owed.
+    pub(super) owed: Owed,
 }
 
 impl Watch {
@@ -97,11 +97,11 @@ impl Watch {
         }
         self.make_spares(&view, hire, now);
         let let_go = self.let_spares_go(&view, now);
-        let (starving, share) = self.look_after_demoted(&view, now);
+        let (owed, share) = self.look_after_demoted(&view, now);
         // Those that were just demoted are in their turn next time.
         let next = [view.next, suspected].into_iter().flatten().min().map(|next| next.max(now + rest));
         let due = [attended, next, let_go, share].into_iter().flatten().min();
-        Seen { due, starving }
+        Seen { due, owed }
     }
 
     /// Looks at the jobs that have outrun their quantum, and demotes those that have run since the last look. One that was kept from
@@ -207,16 +207,16 @@ impl Watch {
         Some(self.lull.1 + LULL)
     }
 
-    /// Whether demoted jobs have less than their share, and when to look at that again.
-    fn look_after_demoted(&mut self, view: &View, now: Instant) -> (bool, Option<Instant>) {
+    /// What demoted jobs are owed, and when to look at that again.
+    fn look_after_demoted(&mut self, view: &View, now: Instant) -> (Owed, Option<Instant>) {
         let longest = view.longest.as_ref().and_then(|(seat, since)| Some((seat.tid()?.cpu_time()?, *since)));
         let Some((had, since)) = longest else {
             self.share.forget();
-            return (false, None);
+            return (Owed::Little, None);
         };
         let longest = Longest { since, had, demoted: view.demoted };
-        let starving = self.share.is_starving(longest, self.pool().slots(), now);
-        (starving, Some((since + BOUND).max(now + TURN)))
+        let owed = self.share.owed(longest, self.pool().slots(), now);
+        (owed, Some((since + BOUND).max(now + TURN)))
     }
 
     /// Does what demoted workers ask.

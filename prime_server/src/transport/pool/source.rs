@@ -82,12 +82,8 @@ impl Source {
                 self.splits.extend(parts.map(|job| Arc::clone(&job.context.ticket)));
                 return Next::Job(job);
             }
-            if self.pool.chooser.is_some() {
-                // It has gone idle as others are, while a job may wait that one of them is to be chosen for.
-                self.pool.wake(station);
-            } else {
-                drop(station);
-            }
+            // A job may wait that another is to be chosen for, or that waited until this one's was over.
+            self.pool.wake(station);
             self.refuse(hopeless);
             thread::park();
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Pool, Station};
-use crate::balancer::WorkerId;
+use crate::balancer::{Held, WorkerId};
 use crate::ids::RequestId;
 use crate::seat::Seat;
 
@@ -153,10 +153,10 @@ impl Pool {
         station.closed && station.seats.is_empty()
     }
 
-    /// No job is given out, or jobs are again.
-    pub(crate) fn stand_still(&self, still: bool) {
+    /// From now on, these slots are kept free.
+    pub(crate) fn hold(&self, held: Held) {
         let mut station = self.lock();
-        station.balancer.stand_still(still);
+        station.balancer.hold(held);
         self.wake(station);
     }
 

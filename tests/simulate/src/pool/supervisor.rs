@@ -7,10 +7,10 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use self::pace::Pace;
-use self::share::{BOUND, Longest, Share, TURN};
+use self::share::{BOUND, Longest, Owed, Share, TURN};
 use self::turn::Turn;
 use super::station::Station;
-use crate::balancer::WorkerId;
+use crate::balancer::{Held, WorkerId};
 use crate::job::Nanos;
 use crate::policy::Machine;
 
@@ -143,13 +143,13 @@ impl Supervisor {
 
         let shares = longest.map(|(worker, since)| {
             let had = Duration::from_nanos(station.processors.had(worker.0, now));
-            let starving = self.share.is_starving(Longest { since, had, demoted }, station.balancer.slots(), at);
-            (starving, (since + BOUND).max(at + TURN))
+            let owed = self.share.owed(Longest { since, had, demoted }, station.balancer.slots(), at);
+            (owed, (since + BOUND).max(at + TURN))
         });
         if shares.is_none() {
             self.share.forget();
         }
-        let turns = self.pass(station, shares.is_some_and(|(starving, _)| starving), now);
+        let turns = self.pass(station, shares.map(|(owed, _)| owed).unwrap_or_default(), now);
         [next, shares.map(|(_, due)| due), turns].into_iter().flatten().min()
     }
 
@@ -205,12 +205,13 @@ impl Supervisor {
         self.hired.extend((0..wanted).map(|_| now + HIRE));
     }
 
-    /// Whether jobs are given out from now on. Returns when that changes by itself.
-    fn pass(&mut self, station: &mut Station, starving: bool, now: Nanos) -> Option<Instant> {
-        let was_still = self.turn.is_still();
-        let due = self.turn.pass(starving, station.instant(now));
-        if self.turn.is_still() != was_still {
-            station.balancer.stand_still(self.turn.is_still());
+    /// Which jobs are given out from now on. Returns when to look again.
+    fn pass(&mut self, station: &mut Station, owed: Owed, now: Nanos) -> Option<Instant> {
+        let before = self.turn.held();
+        let due = self.turn.pass(owed, station.instant(now));
+        let held = self.turn.held();
+        if held != before || held == Held::Half {
+            station.balancer.hold(held);
             station.wake(now);
         }
         due
