@@ -5,6 +5,7 @@
 
 mod pace;
 mod share;
+mod sight;
 mod sizer;
 mod sizing;
 mod turn;

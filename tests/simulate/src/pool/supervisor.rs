@@ -1,6 +1,6 @@
 //! What the library's supervisor does, on simulated time: it looks when something is due, and demotes what has outrun its quantum.
 //!
-//! How often it looks, what demoted jobs are owed and whose turn it is are the library's own files. The rest follows
+//! How often it looks, who makes room, what demoted jobs are owed and whose turn it is are the library's own files. The rest follows
 //! `supervisor/watch.rs`, which has threads in it.
 
 use std::collections::{HashMap, VecDeque};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use self::pace::Pace;
 use self::share::{BOUND, Longest, Owed, Share, TURN};
+use self::sight::{Sight, Verdict};
 use self::turn::Turn;
 use super::station::Station;
 use crate::balancer::{Held, WorkerId};
@@ -18,6 +19,8 @@ use crate::policy::Machine;
 mod pace;
 #[path = "../../../../prime_server/src/supervisor/share.rs"]
 mod share;
+#[path = "../../../../prime_server/src/supervisor/sight.rs"]
+mod sight;
 #[path = "../../../../prime_server/src/supervisor/turn.rs"]
 mod turn;
 
@@ -29,9 +32,6 @@ const HIRE: Nanos = 100_000;
 
 /// Spares made ahead, for each slot.
 const AHEAD: usize = 2;
-
-/// While there can be no spare, whoever would be demoted is looked at so often.
-const NO_SPARE: Duration = Duration::from_millis(10);
 
 pub(super) struct Supervisor {
     /// How many workers there are at most.
@@ -58,9 +58,7 @@ pub(super) struct Supervisor {
 #[derive(Clone, Copy)]
 struct Suspect {
     since: Instant,
-    /// When it had had how much of a processor.
-    at: Instant,
-    had: Nanos,
+    sight: Sight,
 }
 
 impl Supervisor {
@@ -153,8 +151,7 @@ impl Supervisor {
         [next, shares.map(|(_, due)| due), turns].into_iter().flatten().min()
     }
 
-    /// Demotes a job that has outrun its quantum and has run since it was first seen to. Returns when to look at it again, and what it is
-    /// to be known by then.
+    /// Demotes a job that has outrun its quantum if it is to make room. Returns when to look at it again, and what it is to be known by then.
     fn suspect(
         &mut self,
         station: &mut Station,
@@ -164,24 +161,21 @@ impl Supervisor {
         now: Nanos,
         found: &mut bool,
     ) -> (Instant, Option<Suspect>) {
-        let (at, quantum) = (station.instant(now), station.balancer.quantum());
-        let had = station.processors.had(worker.0, now);
-        let suspect = Suspect { since, at, had };
+        let quantum = station.balancer.quantum();
+        let had = Duration::from_nanos(station.processors.had(worker.0, now));
+        let sight = Sight { at: station.instant(now), had: Some(had) };
         let is_long = station.balancer.is_long(worker);
-        let Some(before) = before.or(is_long.then_some(&suspect)) else { return (at + quantum / 2, Some(suspect)) };
-        if !is_long && before.at + quantum / 2 > at {
-            return (before.at + quantum / 2, Some(*before));
+        match sight.judge(before.map(|before| before.sight), is_long, || false, quantum) {
+            Verdict::Again(sight, again) => (again, Some(Suspect { since, sight })),
+            Verdict::MakesRoom => {
+                *found = true;
+                if self.demote(station, worker, since, now) {
+                    // What comes in its place is looked at in its turn.
+                    return (sight.at + quantum, None);
+                }
+                (sight.in_vain(quantum), Some(Suspect { since, sight }))
+            }
         }
-        let has_run = is_long || 2 * (had - before.had) >= at.saturating_duration_since(before.at).as_nanos() as Nanos;
-        if !has_run {
-            return (at + quantum / 2, Some(suspect));
-        }
-        *found = true;
-        if self.demote(station, worker, since, now) {
-            // What comes in its place is looked at in its turn.
-            return (at + quantum, None);
-        }
-        (at + NO_SPARE.max(quantum / 2), Some(suspect))
     }
 
     /// Takes the slot of a job where others wait. Returns whether it did.
