@@ -140,6 +140,17 @@ fn short_jobs_are_not_stopped_for_demoted_ones_that_some_processors_are_enough_f
     assert!(short < 20.0, "{short}");
 }
 
+/// Of jobs whose age says nothing, making room gains nothing, and loses nothing either: as few processors idle as in a plain queue.
+#[test]
+fn what_demoted_jobs_are_owed_wastes_no_processors() {
+    for workers in [2, 10, 100] {
+        let workload = workload(Shape::Exponential { mean: 1000.0 }, workers, 0.98, 200_000);
+        let sojourn = |policy: &str| summary(&workload, policy, &Machine::new(workers)).mean_sojourn;
+        let (fifo, demotion) = (sojourn("fifo"), sojourn("demotion"));
+        assert!(demotion < 1.1 * fifo, "{workers}: {demotion} s, {fifo} s");
+    }
+}
+
 /// `docs/scheduling.md`: with n demoted jobs and w workers, one that needs r more ends within 100 ms + (r + 7 ms) * max(4 n / w, 2).
 #[test]
 fn no_long_job_starves_beside_more_short_ones_than_can_be_done() {
