@@ -39,6 +39,15 @@ mod tenants;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct WorkerId(pub(crate) usize);
 
+/// Slots that are kept free for a while, so that demoted jobs get on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Nothing,
+    /// One for each demoted job, half of all at the most.
+    Half,
+    All,
+}
+
 /// How many jobs have had a slot, and for how long all together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Turns {
@@ -80,8 +89,9 @@ pub(crate) struct Balancer<J> {
     turns: Turns,
     /// Jobs that were not given out, since they could not be done in time.
     hopeless: Vec<J>,
-    /// No job is given out.
-    still: bool,
+    held: Held,
+    /// How many are, if not all.
+    reserved: usize,
     fed_from_afar: bool,
     /// The user chooses among idle workers.
     chooses: bool,
@@ -104,7 +114,8 @@ impl<J: Job> Balancer<J> {
             quantum: Quantum::new(),
             turns: Turns::default(),
             hopeless: Vec::new(),
-            still: false,
+            held: Held::Nothing,
+            reserved: 0,
             fed_from_afar: false,
             chooses: false,
         }
@@ -170,7 +181,7 @@ impl<J: Job> Balancer<J> {
 
     /// Whether jobs wait for which there is no worker at hand.
     pub(crate) fn is_behind(&self) -> bool {
-        self.queue.waiting() > self.at_hand()
+        self.queue.waiting() + self.reserved().min(self.idle()) > self.at_hand()
     }
 
     /// Queues a job and gives its place, for [`cancel`](Self::cancel), or hands it back if the queue is full or the job cannot be done in time.
@@ -181,20 +192,21 @@ impl<J: Job> Balancer<J> {
     }
 
     /// The worker to wake, where more jobs wait than those take that are on their way: one that gathers a batch, or an idle one. To be
-    /// asked after an offer, after a worker was lost, after one went idle, and after the pool [stood still](Self::stand_still).
+    /// asked after an offer, after a worker was lost, after one went idle, and after a [`hold`](Self::hold).
     pub(crate) fn summon(&mut self) -> Option<WorkerId> {
-        if self.still { None } else { self.roster.summon(self.queue.waiting()) }
+        if self.held == Held::All { None } else { self.roster.summon(self.queue.waiting(), self.reserved()) }
     }
 
     /// A worker asks for work. `None` makes it idle: it parks until an offer summons it. One that finds all slots taken is a spare, and
     /// parks until it gets one. Afterwards, [`hopeless`](Self::hopeless).
     pub(crate) fn take(&mut self, worker: WorkerId, now: Instant) -> Option<J> {
-        let may_work = self.roster.ask(worker) && !self.still;
+        let may_work = self.roster.ask(worker) && self.held != Held::All;
         if let Some(kept) = self.kept_for(worker, may_work) {
             self.roster.begin(worker, Run { entry: kept.entry(), since: now });
             return Some(kept.job);
         }
         if may_work
+            && self.idle() >= self.reserved()
             && !self.must_choose()
             && let Some(entry) = self.queue.first_in_time(&mut self.hopeless, now)
         {
@@ -208,7 +220,7 @@ impl<J: Job> Balancer<J> {
     /// Takes the next job out for which there are idle workers to choose from, which are [`candidates`](Self::candidates). To be followed
     /// by [`close_choice`](Self::close_choice), and asked until `None` where else [`summon`](Self::summon) would be.
     pub(crate) fn open_choice(&mut self, now: Instant) -> Option<(JobKey, &J)> {
-        if self.still || self.idle() <= self.kept.open() {
+        if self.held == Held::All || self.idle() <= self.kept.open() + self.reserved() {
             return None;
         }
         let entry = self.queue.first(now)?;
@@ -224,7 +236,7 @@ impl<J: Job> Balancer<J> {
     /// A worker was chosen for a job, or any will do.
     pub(crate) fn close_choice(&mut self, key: JobKey, chosen: Option<WorkerId>) -> Choice {
         let Some(kept) = self.kept.get_mut(key) else { return Choice::Over };
-        let last = self.roster.idle().last().copied().filter(|_| !self.still);
+        let last = self.roster.idle().last().copied().filter(|_| self.held != Held::All);
         let Some(worker) = last.and(chosen).or(last) else {
             let KeptJob { job, .. } = self.kept.take(key).expect("it was there just now");
             self.queue.put_back(key.slot as usize, job, ());
@@ -377,9 +389,16 @@ impl<J: Job> Balancer<J> {
         self.roster.dismiss()
     }
 
-    /// From now on, no job is given out, or jobs are again. Afterwards, [`summon`](Self::summon).
-    pub(crate) fn stand_still(&mut self, still: bool) {
-        self.still = still;
+    /// From now on, these slots are kept free, for jobs that are demoted now. Afterwards, and whenever a worker finds no job,
+    /// [`summon`](Self::summon).
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = held;
+        self.reserved = if held == Held::Half { self.demoted().min(self.slots() / 2) } else { 0 };
+    }
+
+    /// How many slots are kept free, if not all. What is demoted later does not count, since it has made room for a job that waits.
+    fn reserved(&self) -> usize {
+        self.reserved.min(self.demoted())
     }
 
     /// Takes a waiting job out. `None` where it no longer waits.

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::job::Job;
 use super::roster::Run;
-use super::{Balancer, WorkerId};
+use super::{Balancer, Held, WorkerId};
 use crate::ids::RequestId;
 
 impl<J: Job> Balancer<J> {
     /// The next job for a worker that has just [taken](Self::take) one, or waits for [more](Self::gather) of them.
     pub(crate) fn take_more(&mut self, worker: WorkerId, now: Instant) -> Option<J> {
         let Run { entry: before, .. } = self.roster.run(worker)?;
-        if self.still {
+        if self.held == Held::All {
             return None;
         }
         let entry = self.queue.first_in_time(&mut self.hopeless, now)?;

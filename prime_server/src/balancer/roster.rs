@@ -151,14 +151,18 @@ impl Roster {
         }
     }
 
-    /// A worker to be woken, where more jobs wait than those take that are on their way: one that gathers a batch, or an idle one.
-    pub(super) fn summon(&mut self, waiting: usize) -> Option<WorkerId> {
+    /// A worker to be woken, where more jobs wait than those take that are on their way: one that gathers a batch, or an idle one, of which
+    /// so many are left.
+    pub(super) fn summon(&mut self, waiting: usize, left: usize) -> Option<WorkerId> {
         if waiting <= self.expected() {
             return None;
         }
         if let Some(worker) = self.gathering.pop() {
             self.coming += self.lacks(worker);
             return Some(worker);
+        }
+        if self.idle.len() <= left {
+            return None;
         }
         let worker = self.idle.pop()?;
         self.workers[worker.0] = Worker::Summoned;

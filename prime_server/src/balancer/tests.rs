@@ -242,10 +242,10 @@ fn it_is_behind_while_more_wait_than_the_workers_at_hand_take() {
 #[test]
 fn a_pool_that_stands_still_gives_out_nothing() {
     let (mut balancer, now) = demotable();
-    balancer.stand_still(true);
+    balancer.hold(Held::All);
     balancer.done(A, RAN);
     assert_eq!((balancer.take(A, now), balancer.summon()), (None, None));
-    balancer.stand_still(false);
+    balancer.hold(Held::Nothing);
     assert_eq!(balancer.summon(), Some(A));
     assert_eq!(balancer.take(A, now), Some(job(2)));
 }
@@ -260,6 +260,64 @@ fn what_waits_is_given_up_first_come_first_whatever_its_kind() {
     assert_eq!(balancer.clear().into_iter().map(|job| job.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
 }
 
+/// Three jobs that were demoted, and as many idle workers as there are slots.
+fn three_demoted(slots: usize) -> (Balancer<TestJob>, Instant) {
+    let (mut balancer, now) = (Balancer::new(Options { queue: 9, ..OPTIONS }, slots), Instant::now());
+    for n in 0..3 {
+        balancer.offer(job(n), now).unwrap();
+        balancer.take(WorkerId(n as usize), now).unwrap();
+    }
+    (3..slots + 3).for_each(|n| _ = balancer.take(WorkerId(n), now));
+    (0..3).for_each(|n| _ = balancer.demote(WorkerId(n), now, now).map(|spare| balancer.take(spare, now)));
+    assert_eq!((balancer.demoted(), balancer.idle()), (3, slots));
+    (balancer, now)
+}
+
+fn summoned(balancer: &mut Balancer<TestJob>) -> Vec<WorkerId> {
+    std::iter::from_fn(|| balancer.summon()).collect()
+}
+
+#[test]
+fn as_many_slots_are_kept_free_as_jobs_were_demoted_and_half_at_the_most() {
+    for (slots, given) in [(4, 2), (8, 5)] {
+        let (mut balancer, now) = three_demoted(slots);
+        balancer.hold(Held::Half);
+        (10..18).for_each(|id| _ = balancer.offer(job(id), now).unwrap());
+        let woken = summoned(&mut balancer);
+        assert_eq!(woken.len(), given, "of {slots}");
+        for worker in woken {
+            assert!(balancer.take(worker, now).is_some());
+        }
+        let idle = balancer.candidates()[0];
+        assert_eq!(balancer.take(idle, now), None, "one that comes by itself has none either");
+        balancer.hold(Held::Nothing);
+        assert_eq!(summoned(&mut balancer).len(), slots - given);
+    }
+}
+
+#[test]
+fn a_slot_is_not_kept_free_for_a_job_that_is_over_nor_from_what_a_later_one_makes_room_for() {
+    let (mut balancer, now) = three_demoted(8);
+    balancer.hold(Held::Half);
+    (10..17).for_each(|id| _ = balancer.offer(job(id), now).unwrap());
+    let woken = summoned(&mut balancer);
+    woken.iter().for_each(|worker| _ = balancer.take(*worker, now).unwrap());
+    assert!(balancer.is_behind(), "those that are idle are not at hand");
+    assert_eq!(balancer.take(WorkerId(11), now), None, "it is a spare");
+    let spare = balancer.demote(woken[0], now, now).unwrap();
+    assert!(balancer.take(spare, now).is_some());
+    balancer.done(woken[0], RAN);
+    assert_eq!(balancer.take(woken[0], now), None, "the spare has its slot");
+    assert_eq!(balancer.summon(), None);
+    balancer.done(WorkerId(0), RAN);
+    assert_eq!((balancer.take(WorkerId(0), now), summoned(&mut balancer).len()), (None, 1));
+}
+
+/// Which slots are kept free.
+pub(super) fn held() -> impl Strategy<Value = Held> {
+    prop_oneof![Just(Held::Nothing), Just(Held::Half), Just(Held::All)]
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Offer { returns: bool, is_part: bool, urgent: bool },
@@ -270,7 +328,7 @@ enum Event {
     Advance(u64),
     Demote(usize),
     Dismiss,
-    StandStill(bool),
+    Hold(Held),
 }
 
 const SLOTS: usize = 3;
@@ -283,7 +341,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0..WORKERS).prop_map(Event::Done),
         1 => (0..WORKERS).prop_map(Event::Lost),
         2 => (0..WORKERS).prop_map(Event::Demote),
-        1 => any::<bool>().prop_map(Event::StandStill),
+        1 => held().prop_map(Event::Hold),
         1 => Just(Event::Dismiss),
         1 => (0..20_usize).prop_map(Event::Cancel),
         1 => (0..400_u64).prop_map(Event::Advance),
@@ -296,7 +354,6 @@ struct Model {
     waiting: VecDeque<u32>,
     running: BTreeMap<usize, u32>,
     demoted: BTreeSet<usize>,
-    still: bool,
     places: BTreeMap<u32, u32>,
     ended: BTreeSet<u32>,
     parts: BTreeSet<u32>,
@@ -361,7 +418,7 @@ proptest! {
                     parked.remove(&n);
                     match balancer.take(WorkerId(n), now) {
                         Some(job) => {
-                            prop_assert!(!model.still);
+                            prop_assert!(balancer.held != Held::All && balancer.idle() >= balancer.reserved());
                             let urgent = model.urgent.contains(&job.id);
                             prop_assert_eq!(model.first(urgent), Some(job.id));
                             prop_assert!(!strict || urgent || model.first(true).is_none());
@@ -393,10 +450,7 @@ proptest! {
                         prop_assert!(parked.remove(&n));
                     }
                 }
-                Event::StandStill(still) => {
-                    balancer.stand_still(still);
-                    model.still = still;
-                }
+                Event::Hold(held) => balancer.hold(held),
                 Event::Lost(n) => {
                     parked.remove(&n);
                     model.demoted.remove(&n);
@@ -439,7 +493,8 @@ proptest! {
             prop_assert!(model.running.len() - model.demoted.len() <= SLOTS);
             // Whoever is left parked has nothing to do: the others on their way are enough, or it has no slot.
             let idle = parked.len() - balancer.spares();
-            prop_assert!(idle == 0 || model.still || balancer.roster.expected() >= model.waiting.len());
+            let kept_free = if balancer.held == Held::All { SLOTS } else { balancer.reserved() };
+            prop_assert!(idle <= kept_free || balancer.roster.expected() >= model.waiting.len());
             prop_assert!(balancer.spares() == 0 || balancer.roster.held() == SLOTS, "a spare has no slot though one is free");
         }
 

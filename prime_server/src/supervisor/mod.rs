@@ -6,6 +6,7 @@
 mod lull;
 mod pace;
 mod share;
+mod sight;
 mod sizer;
 mod sizing;
 mod turn;
@@ -16,9 +17,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::share::Owed;
 use self::sizer::Sizer;
 use self::turn::Turn;
 use self::watch::Watch;
+use crate::balancer::Held;
 use crate::kernel::Tid;
 use crate::panics::{caught, log};
 use crate::seat::Call;
@@ -71,7 +74,7 @@ impl Supervisor {
             let due = caught(|| self.look(Instant::now())).unwrap_or_else(|panic| {
                 log(|| tracing::error!(panic, "the supervisor panicked, and goes on"));
                 self.turn = Turn::Work;
-                self.set_still(false);
+                self.hold(Held::Nothing);
                 None
             });
             call.wait(due.map(|due| due.saturating_duration_since(Instant::now())));
@@ -85,27 +88,30 @@ impl Supervisor {
             if until > now {
                 return Some(until);
             }
-            self.turn.pass(false, now);
-            self.set_still(false);
+            self.turn.pass(Owed::Little, now);
+            self.hold(Held::Nothing);
         }
-        let (mut due, mut starving) = (None, false);
+        let (mut due, mut owed) = (None, Owed::Little);
         for watch in &mut self.watches {
             let seen = watch.look(&self.hire, now);
             due = due.into_iter().chain(seen.due).min();
-            starving |= seen.starving;
+            owed = owed.max(seen.owed);
         }
         let resized = self.sizer.as_mut().and_then(|sizer| sizer.look(now));
-        let turned = self.turn.pass(starving, now);
-        if self.turn.is_still() {
-            self.set_still(true);
+        let before = self.turn.held();
+        let turned = self.turn.pass(owed, now);
+        let held = self.turn.held();
+        // Of half of them it is as many as jobs are demoted by now.
+        if held != before || held == Held::Half {
+            self.hold(held);
         }
         due.into_iter().chain(resized).chain(turned).min()
     }
 
-    /// No stage gives out jobs, or all do again, before the user is asked at one of them who is to have which.
-    fn set_still(&self, still: bool) {
-        self.watches.iter().for_each(|watch| watch.pool().stand_still(still));
-        if !still {
+    /// These slots of each stage are kept free, before the user is asked at one of them who is to have which job.
+    fn hold(&self, held: Held) {
+        self.watches.iter().for_each(|watch| watch.pool().hold(held));
+        if held != Held::All {
             self.watches.iter().for_each(|watch| watch.pool().give_out());
         }
     }

@@ -1,9 +1,10 @@
 //! The share that demoted jobs have however busy the others are.
 //!
 //! A demoted job runs where no other thread wants to, which may be nowhere. One that has been demoted for [`BOUND`] is owed a share of a
-//! processor from then on: its part of a quarter of the stage's slots, half a processor at the most. While it has had less, the whole
-//! process gives out no job for a [`TURN`], and then does again for as long: so the others have half at the least. Only the one that has
-//! been demoted for longest is looked at, since the system treats all of them alike.
+//! processor from then on: its part of a quarter of the stage's slots, half a processor at the most. While it has had less, some slots are
+//! kept free for the demoted ones. Where that does not help, since something else has the processors, the whole process gives out no job for a
+//! [`TURN`], and then does again for as long: so the others have half at the least. Only the one that has been demoted for longest is looked
+//! at, since the system treats all of them alike.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,22 @@ const MOST: f64 = 0.5;
 /// How far behind its share a job may be, as time of a processor: the system lets each thread run for about so long in turn.
 const BEHIND: Duration = Duration::from_millis(4);
 
+/// So far behind is one that has got nowhere in another [`TURN`].
+const FAR_BEHIND: Duration = Duration::from_micros(6500);
+
 /// How far ahead of its share a job may get, as time of a processor. What it has had above is forgotten.
 const AHEAD: Duration = Duration::from_millis(10);
+
+/// By how much the longest demoted job has had less than its share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Owed {
+    /// Up to [`BEHIND`].
+    #[default]
+    Little,
+    Much,
+    /// More than [`FAR_BEHIND`].
+    TooMuch,
+}
 
 /// What one stage's demoted jobs are owed.
 #[derive(Debug, Default)]
@@ -52,12 +67,12 @@ pub(super) struct Longest {
 }
 
 impl Share {
-    /// Whether the longest demoted job has had less than it is owed. To be asked once each [`TURN`] while it is overdue.
-    pub(super) fn is_starving(&mut self, longest: Longest, slots: usize, now: Instant) -> bool {
+    /// What the longest demoted job is owed. To be asked once each [`TURN`] while it is overdue.
+    pub(super) fn owed(&mut self, longest: Longest, slots: usize, now: Instant) -> Owed {
         let Longest { since, had, demoted } = longest;
         if now.saturating_duration_since(since) < BOUND {
             self.account = None;
-            return false;
+            return Owed::Little;
         }
         let known = self.account.take().filter(|account| account.demoted == since);
         let mut account = known.unwrap_or(Account { demoted: since, at: now, had, owed: 0.0 });
@@ -66,9 +81,13 @@ impl Share {
         let got = had.saturating_sub(account.had).as_secs_f64();
         account.owed = (account.owed + share * time - got).max(-AHEAD.as_secs_f64());
         (account.at, account.had) = (now, had);
-        let starves = account.owed > BEHIND.as_secs_f64();
+        let owed = account.owed;
         self.account = Some(account);
-        starves
+        match owed {
+            _ if owed > FAR_BEHIND.as_secs_f64() => Owed::TooMuch,
+            _ if owed > BEHIND.as_secs_f64() => Owed::Much,
+            _ => Owed::Little,
+        }
     }
 
     /// Nothing is demoted.
@@ -88,7 +107,7 @@ mod tests {
         let (mut had, mut still, mut turns) = (Duration::ZERO, false, 0);
         let mut now = since + BOUND;
         for _ in 0..200 {
-            let starves = share.is_starving(Longest { since, had, demoted }, slots, now);
+            let starves = share.owed(Longest { since, had, demoted }, slots, now) > Owed::Little;
             still = starves && !still;
             turns += u32::from(still);
             had += TURN.mul_f64(if still { stood } else { runs });
@@ -101,11 +120,12 @@ mod tests {
     fn nothing_is_owed_before_the_bound() {
         let (mut share, now) = (Share::default(), Instant::now());
         let longest = Longest { since: now, had: Duration::ZERO, demoted: 1 };
-        assert!(!share.is_starving(longest, 2, now));
-        assert!(!share.is_starving(longest, 2, now + BOUND - TURN));
-        assert!(!share.is_starving(longest, 2, now + BOUND));
-        assert!(!share.is_starving(longest, 2, now + BOUND + TURN));
-        assert!(share.is_starving(longest, 2, now + BOUND + 2 * TURN));
+        assert_eq!(share.owed(longest, 2, now), Owed::Little);
+        assert_eq!(share.owed(longest, 2, now + BOUND - TURN), Owed::Little);
+        assert_eq!(share.owed(longest, 2, now + BOUND), Owed::Little);
+        assert_eq!(share.owed(longest, 2, now + BOUND + TURN), Owed::Little);
+        assert_eq!(share.owed(longest, 2, now + BOUND + 2 * TURN), Owed::Much);
+        assert_eq!(share.owed(longest, 2, now + BOUND + 3 * TURN), Owed::TooMuch);
     }
 
     #[test]
@@ -128,9 +148,9 @@ mod tests {
     fn another_job_begins_with_an_account_of_its_own() {
         let (mut share, since) = (Share::default(), Instant::now());
         let longest = |since| Longest { since, had: Duration::ZERO, demoted: 1 };
-        share.is_starving(longest(since), 2, since + BOUND);
-        assert!(share.is_starving(longest(since), 2, since + 2 * BOUND));
+        share.owed(longest(since), 2, since + BOUND);
+        assert_eq!(share.owed(longest(since), 2, since + 2 * BOUND), Owed::TooMuch);
         let next = since + TURN;
-        assert!(!share.is_starving(longest(next), 2, since + 2 * BOUND));
+        assert_eq!(share.owed(longest(next), 2, since + 2 * BOUND), Owed::Little);
     }
 }

@@ -40,7 +40,7 @@ fn supervisor(local: &Arc<Local>, until: Instant, hire: Hire) -> Supervisor {
     };
     let watches = local.pools().iter().map(watch).collect();
     let supervisor = Supervisor { watches, hire, turn: Turn::Still(until), sizer: None };
-    supervisor.set_still(true);
+    supervisor.hold(Held::All);
     supervisor
 }
 

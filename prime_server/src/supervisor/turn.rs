@@ -1,43 +1,54 @@
-//! Whether jobs are given out: where demoted jobs starve, half of the time.
+//! Which slots are kept free for demoted jobs that have less than their share: some, and where that does not help, all, half of the time.
 
 use std::time::Instant;
 
-use super::share::TURN;
+use super::share::{Owed, TURN};
+use crate::balancer::Held;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Turn {
-    /// They are.
+    /// None is.
     Work,
-    /// They are not until then.
+    /// Some are, as long as that helps.
+    Yield,
+    /// All are until then.
     Still(Instant),
-    /// They are, and will be at least until then.
+    /// None is until then.
     Rest(Instant),
 }
 
 impl Turn {
-    pub(super) fn is_still(self) -> bool {
-        self.still_until().is_some()
-    }
-
-    /// Until when they are not, if they are not.
+    /// Until when all are kept free, if they are.
     pub(super) fn still_until(self) -> Option<Instant> {
         match self {
             Self::Still(until) => Some(until),
-            Self::Work | Self::Rest(_) => None,
+            Self::Work | Self::Yield | Self::Rest(_) => None,
         }
     }
 
-    /// Demoted jobs starve, or not. Returns when it changes by itself.
-    pub(super) fn pass(&mut self, starving: bool, now: Instant) -> Option<Instant> {
+    /// Which slots are kept free.
+    pub(super) fn held(self) -> Held {
+        match self {
+            Self::Work | Self::Rest(_) => Held::Nothing,
+            Self::Yield => Held::Half,
+            Self::Still(_) => Held::All,
+        }
+    }
+
+    /// So much is owed to demoted jobs. Returns when to look again.
+    pub(super) fn pass(&mut self, owed: Owed, now: Instant) -> Option<Instant> {
         *self = match *self {
-            Self::Still(until) if until <= now => Self::Rest(now + TURN),
-            Self::Rest(until) if until <= now && !starving => Self::Work,
-            Self::Rest(until) if until > now => *self,
-            Self::Work | Self::Rest(_) if starving => Self::Still(now + TURN),
-            same => same,
+            Self::Still(until) | Self::Rest(until) if until > now => *self,
+            Self::Still(_) => Self::Rest(now + TURN),
+            Self::Work | Self::Yield | Self::Rest(_) => match owed {
+                Owed::Little => Self::Work,
+                Owed::Much => Self::Yield,
+                Owed::TooMuch => Self::Still(now + TURN),
+            },
         };
         match *self {
             Self::Work => None,
+            Self::Yield => Some(now + TURN),
             Self::Still(until) | Self::Rest(until) => Some(until),
         }
     }
@@ -48,18 +59,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_demoted_jobs_starve_nothing_is_given_out_half_of_the_time() {
+    fn while_demoted_jobs_are_owed_too_much_nothing_is_given_out_half_of_the_time() {
         let (mut turn, start) = (Turn::Work, Instant::now());
-        let mut still = |starving, turns: u32| {
-            let due = turn.pass(starving, start + turns * TURN);
-            (turn.is_still(), due)
+        let mut held = |owed, turns: u32| {
+            let due = turn.pass(owed, start + turns * TURN);
+            (turn.held(), due)
         };
         let at = |turns: u32| Some(start + turns * TURN);
-        assert_eq!(still(false, 0), (false, None));
-        assert_eq!(still(true, 0), (true, at(1)));
-        assert_eq!(still(true, 1), (false, at(2)));
-        assert_eq!(still(true, 2), (true, at(3)));
-        assert_eq!(still(false, 3), (false, at(4)));
-        assert_eq!(still(false, 4), (false, None));
+        assert_eq!(held(Owed::Little, 0), (Held::Nothing, None));
+        assert_eq!(held(Owed::TooMuch, 0), (Held::All, at(1)));
+        assert_eq!(held(Owed::TooMuch, 1), (Held::Nothing, at(2)));
+        assert_eq!(held(Owed::TooMuch, 2), (Held::All, at(3)));
+        assert_eq!(held(Owed::Little, 3), (Held::Nothing, at(4)));
+        assert_eq!(held(Owed::Little, 4), (Held::Nothing, None));
+    }
+
+    #[test]
+    fn while_they_are_owed_less_some_slots_are_kept_free() {
+        let (mut turn, start) = (Turn::Work, Instant::now());
+        assert_eq!((turn.pass(Owed::Much, start), turn.held()), (Some(start + TURN), Held::Half));
+        assert_eq!((turn.pass(Owed::Much, start + TURN), turn.held()), (Some(start + 2 * TURN), Held::Half));
+        assert_eq!((turn.pass(Owed::Little, start + 2 * TURN), turn.held()), (None, Held::Nothing));
     }
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use super::Hire;
 use super::lull::Lull;
 use super::pace::Pace;
-use super::share::{BOUND, Longest, Share, TURN};
+use super::share::{BOUND, Longest, Owed, Share, TURN};
+use super::sight::{Sight, Verdict};
 use crate::context::Ticket;
 use crate::panics::log;
 use crate::seat::{Asked, Seat};
@@ -23,9 +24,6 @@ const AHEAD: usize = 2;
 
 /// Where no more workers can be had, it is tried again after so long.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// While there can be no spare, whoever would be demoted is looked at so often.
-const NO_SPARE: Duration = Duration::from_millis(10);
 
 pub(super) struct Watch {
     duties: Arc<Duties>,
@@ -43,9 +41,7 @@ pub(super) struct Watch {
 
 struct Suspect {
     overdue: Overdue,
-    /// When its thread had had how much of a processor.
-    at: Instant,
-    had: Option<Duration>,
+    sight: Sight,
     /// It is known elsewhere that its slot can be had.
     told: bool,
 }
@@ -60,8 +56,8 @@ struct Demoted {
 pub(super) struct Seen {
     /// When to look again.
     pub(super) due: Option<Instant>,
-    /// Demoted jobs have less than their share.
-    pub(super) starving: bool,
+    /// What demoted jobs are owed.
+    pub(super) owed: Owed,
 }
 
 impl Watch {
@@ -94,47 +90,44 @@ impl Watch {
         }
         self.make_spares(&view, hire, now);
         let let_go = self.let_spares_go(&view, now);
-        let (starving, share) = self.look_after_demoted(&view, now);
+        let (owed, share) = self.look_after_demoted(&view, now);
         // Those that were just demoted are in their turn next time.
         let next = [view.next, suspected].into_iter().flatten().min().map(|next| next.max(now + rest));
         let due = [attended, next, let_go, share].into_iter().flatten().min();
-        Seen { due, starving }
+        Seen { due, owed }
     }
 
-    /// Looks at the jobs that have outrun their quantum, and demotes those that have run since the last look. One that was kept from
-    /// running by others has done nothing to be demoted for. Returns when to look again, and whether there was one to demote.
+    /// Looks at the jobs that have outrun their quantum, and demotes those that are to make room. Returns when to look again, and whether
+    /// there was one to demote.
     fn suspect(&mut self, overdue: Vec<Overdue>, view: &View, now: Instant) -> (Option<Instant>, bool) {
         let quantum = view.quantum;
         let known = std::mem::take(&mut self.suspects);
         let (mut due, mut found) = (None::<Instant>, false);
         for overdue in overdue {
             let before = known.iter().find(|suspect| suspect.overdue.is_same(&overdue));
-            let had = overdue.seat.tid().and_then(|tid| tid.cpu_time());
-            let mut suspect = Suspect { overdue, at: now, had, told: before.is_some_and(|before| before.told) };
-            let mut again = Some(now + quantum / 2);
-            let is_proven = suspect.told || suspect.overdue.long;
-            match before {
-                Some(before) if !is_proven && before.at + quantum / 2 > now => {
-                    (suspect.at, suspect.had) = (before.at, before.had);
-                    again = Some(before.at + quantum / 2);
-                }
-                before if is_proven || before.is_some_and(|before| has_run(before, had, now)) => {
+            let tid = overdue.seat.tid();
+            let sight = Sight { at: now, had: tid.and_then(|tid| tid.cpu_time()) };
+            let waits = || tid.and_then(|tid| tid.is_runnable()) == Some(false);
+            let mut told = before.is_some_and(|before| before.told);
+            let is_proven = told || overdue.long;
+            let (sight, again) = match sight.judge(before.map(|before| before.sight), is_proven, waits, quantum) {
+                Verdict::Again(sight, again) => (sight, Some(again)),
+                Verdict::MakesRoom => {
                     found = true;
-                    if self.demote(&suspect.overdue, now) {
-                        if !suspect.told {
-                            self.duties.outlet.outruns(suspect.overdue.worker, &suspect.overdue.ids);
+                    if self.demote(&overdue, now) {
+                        if !told {
+                            self.duties.outlet.outruns(overdue.worker, &overdue.ids);
                         }
                         // What comes in its place is looked at in its turn.
                         due = due.into_iter().chain([now + quantum]).min();
                         continue;
                     }
-                    suspect.told = suspect.told || self.tell(&suspect.overdue, view);
-                    again = (!suspect.told).then(|| now + NO_SPARE.max(quantum / 2));
+                    told = told || self.tell(&overdue, view);
+                    (sight, (!told).then(|| sight.in_vain(quantum)))
                 }
-                _ => {}
-            }
+            };
             due = due.into_iter().chain(again).min();
-            self.suspects.push(suspect);
+            self.suspects.push(Suspect { overdue, sight, told });
         }
         if self.suspects.iter().any(|suspect| suspect.told) {
             self.pool().has_room_at_once();
@@ -193,16 +186,16 @@ impl Watch {
         due
     }
 
-    /// Whether demoted jobs have less than their share, and when to look at that again.
-    fn look_after_demoted(&mut self, view: &View, now: Instant) -> (bool, Option<Instant>) {
+    /// What demoted jobs are owed, and when to look at that again.
+    fn look_after_demoted(&mut self, view: &View, now: Instant) -> (Owed, Option<Instant>) {
         let longest = view.longest.as_ref().and_then(|(seat, since)| Some((seat.tid()?.cpu_time()?, *since)));
         let Some((had, since)) = longest else {
             self.share.forget();
-            return (false, None);
+            return (Owed::Little, None);
         };
         let longest = Longest { since, had, demoted: view.demoted };
-        let starving = self.share.is_starving(longest, self.pool().slots(), now);
-        (starving, Some((since + BOUND).max(now + TURN)))
+        let owed = self.share.owed(longest, self.pool().slots(), now);
+        (owed, Some((since + BOUND).max(now + TURN)))
     }
 
     /// Does what demoted workers ask.
@@ -237,13 +230,6 @@ impl Watch {
 /// How many workers are to be made, so that each slot and each demoted job has one, and some are there ahead.
 fn wanted(view: &View, slots: usize, ahead: usize) -> usize {
     (slots + view.demoted + ahead).saturating_sub(view.workers).min(view.room)
-}
-
-/// Whether a suspect's thread has run for half of the time at least, or waits for something else than a processor.
-fn has_run(before: &Suspect, had: Option<Duration>, now: Instant) -> bool {
-    let (Some(before_had), Some(had)) = (before.had, had) else { return true };
-    let runs = had.saturating_sub(before_had) * 2 >= now.saturating_duration_since(before.at);
-    runs || before.overdue.seat.tid().and_then(|tid| tid.is_runnable()) == Some(false)
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ enum Event {
     NotBegun(usize, usize),
     Cancel(usize),
     Demote(usize),
-    StandStill(bool),
+    Hold(Held),
 }
 
 const SLOTS: usize = 3;
@@ -167,7 +167,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..WORKERS, 0..MOST).prop_map(|(n, at)| Event::NotBegun(n, at)),
         1 => (0..20_usize).prop_map(Event::Cancel),
         2 => (0..WORKERS).prop_map(Event::Demote),
-        1 => any::<bool>().prop_map(Event::StandStill),
+        1 => crate::balancer::tests::held().prop_map(Event::Hold),
     ]
 }
 
@@ -216,7 +216,7 @@ proptest! {
         let now = Instant::now();
         let mut workers: BTreeMap<usize, Does> = BTreeMap::new();
         let (mut waiting, mut places, mut urgents) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        let (mut offered, mut ended, mut still) = (0, 0, false);
+        let (mut offered, mut ended) = (0, 0);
         for event in events {
             match event {
                 Event::Offer { urgent } => {
@@ -250,7 +250,7 @@ proptest! {
                     {
                         let urgent = urgents.contains(&job.id);
                         let first = |urgent| waiting.iter().copied().find(|id| urgents.contains(id) == urgent);
-                        prop_assert!(!still);
+                        prop_assert!(balancer.held != Held::All);
                         prop_assert_eq!(first(urgent), Some(job.id));
                         prop_assert!(!strict || urgent || first(true).is_none());
                         waiting.retain(|id| *id != job.id);
@@ -313,10 +313,7 @@ proptest! {
                         prop_assert_eq!(before, Some(Does::Nothing { woken: false }));
                     }
                 }
-                Event::StandStill(to) => {
-                    balancer.stand_still(to);
-                    still = to;
-                }
+                Event::Hold(held) => balancer.hold(held),
             }
             loop {
                 let will_take: usize = workers.values().map(Does::will_take).sum();
@@ -334,7 +331,8 @@ proptest! {
                 Does::Nothing { woken } | Does::Gathers { woken, .. } => !woken,
                 Does::Runs { .. } => false,
             });
-            prop_assert!(asleep.count() == balancer.spares() || still || will_take >= waiting.len());
+            let kept_free = if balancer.held == Held::All { SLOTS } else { balancer.reserved() };
+            prop_assert!(asleep.count() <= balancer.spares() + kept_free || will_take >= waiting.len());
             prop_assert_eq!(balancer.waiting(), waiting.len());
             prop_assert_eq!(balancer.running(), workers.values().map(|does| does.jobs().len()).sum::<usize>());
         }

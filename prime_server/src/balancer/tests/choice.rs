@@ -129,12 +129,12 @@ fn a_job_that_is_kept_or_being_chosen_for_times_out_as_one_that_waits() {
 #[test]
 fn a_job_that_is_kept_waits_again_where_the_pool_stands_still() {
     let (mut balancer, now, _) = kept_for_a();
-    balancer.stand_still(true);
+    balancer.hold(Held::All);
     assert_eq!(
         (balancer.take(A, now), balancer.waiting(), balancer.open_choice(Instant::now()).is_none()),
         (None, 1, true)
     );
-    balancer.stand_still(false);
+    balancer.hold(Held::Nothing);
     open(&mut balancer, 1);
 }
 
@@ -167,7 +167,7 @@ enum Event {
     Demote(usize),
     Cancel(usize),
     Advance(u64),
-    StandStill(bool),
+    Hold(Held),
     /// One of the choices that are open ends: with a worker that was idle when it was asked, or with none.
     Close(usize, Option<usize>),
 }
@@ -181,7 +181,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..WORKERS).prop_map(Event::Demote),
         1 => any::<usize>().prop_map(Event::Cancel),
         1 => (0..400_u64).prop_map(Event::Advance),
-        1 => any::<bool>().prop_map(Event::StandStill),
+        1 => super::held().prop_map(Event::Hold),
         6 => any::<(usize, Option<usize>)>().prop_map(|(open, chosen)| Event::Close(open, chosen)),
     ]
 }
@@ -198,10 +198,13 @@ struct Scene {
     waiting: BTreeSet<u32>,
     running: BTreeMap<usize, u32>,
     ended: BTreeSet<u32>,
-    still: bool,
 }
 
 impl Scene {
+    fn is_still(&self) -> bool {
+        self.balancer.held == Held::All
+    }
+
     /// A thread looks whether there is something to choose.
     fn look(&mut self) {
         let Some((key, job)) = self.balancer.open_choice(Instant::now()) else { return };
@@ -228,11 +231,14 @@ impl Scene {
                     let promised_to = self.promised.remove(&job.id);
                     assert!(promised_to.is_none_or(|worker| worker == n), "another was chosen for job {}", job.id);
                     assert!(!self.promised.values().any(|worker| *worker == n), "it was chosen for another job");
-                    assert!(self.waiting.remove(&job.id) && !self.still);
+                    assert!(self.waiting.remove(&job.id) && !self.is_still());
                     self.running.insert(n, job.id);
                 }
                 None => {
-                    assert!(self.still || !self.promised.values().any(|worker| *worker == n), "the job is kept for it");
+                    assert!(
+                        self.is_still() || !self.promised.values().any(|worker| *worker == n),
+                        "the job is kept for it"
+                    );
                     self.promised.retain(|_, worker| *worker != n);
                     self.look();
                 }
@@ -243,6 +249,8 @@ impl Scene {
                 if let Some(id) = self.running.remove(&n) {
                     assert!(self.ended.insert(id));
                 }
+                // It asks for another, and may find none although a slot is not kept free any more.
+                self.look();
             }
             Event::Lost(n) => {
                 let lost = self.balancer.lost(WorkerId(n)).first().map(|lost| lost.key);
@@ -269,16 +277,15 @@ impl Scene {
                     }
                 }
             }
-            Event::StandStill(still) => {
-                self.still = still;
-                self.balancer.stand_still(still);
+            Event::Hold(held) => {
+                self.balancer.hold(held);
                 self.look();
             }
             Event::Close(n, chosen) if !self.open.is_empty() => {
                 let (key, id, idle) = self.open.swap_remove(n % self.open.len());
                 let chosen = chosen.map(|chosen| idle[chosen % idle.len()]);
                 let is_idle = |worker: &WorkerId| self.balancer.candidates().contains(worker);
-                let may_be_had = chosen.as_ref().is_some_and(is_idle) && self.waiting.contains(&id) && !self.still;
+                let may_be_had = chosen.as_ref().is_some_and(is_idle) && self.waiting.contains(&id) && !self.is_still();
                 match self.balancer.close_choice(key, chosen) {
                     Choice::Wake(worker) => {
                         assert!(self.waiting.contains(&id) && chosen.is_none_or(|chosen| chosen == worker));
@@ -307,7 +314,8 @@ impl Scene {
         assert_eq!((balancer.waiting(), balancer.running()), (self.waiting.len(), self.running.len()));
         assert!(balancer.running() - balancer.demoted() + self.promised.len() <= SLOTS);
         // Who is choosing goes on until there is nothing to choose.
-        assert!(self.still || !self.open.is_empty() || balancer.queue.waiting() == 0 || balancer.idle() == 0);
+        let kept_free = if self.is_still() { SLOTS } else { balancer.reserved() };
+        assert!(!self.open.is_empty() || balancer.queue.waiting() == 0 || balancer.idle() <= kept_free);
         assert!(balancer.spares() == 0 || balancer.roster.held() == SLOTS, "a spare has no slot though one is free");
     }
 }
@@ -329,11 +337,10 @@ proptest! {
             waiting: BTreeSet::new(),
             running: BTreeMap::new(),
             ended: BTreeSet::new(),
-            still: false,
         };
         events.into_iter().for_each(|event| scene.step(event));
         // All that is left is done, with nothing but what a pool would do.
-        scene.step(Event::StandStill(false));
+        scene.step(Event::Hold(Held::Nothing));
         for _ in 0..3 * scene.places.len() + 9 {
             while !scene.open.is_empty() {
                 scene.step(Event::Close(0, Some(0)));

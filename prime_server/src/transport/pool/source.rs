@@ -103,12 +103,8 @@ impl Source {
                 return Next::Job(job, now);
             }
             let hopeless = station.balancer.hopeless();
-            if self.pool.chooser.is_some() {
-                // It has gone idle as others are, while a job may wait that one of them is to be chosen for.
-                self.pool.wake(station);
-            } else {
-                drop(station);
-            }
+            // A job may wait that another is to be chosen for, or that waited until this one's was over.
+            self.pool.wake(station);
             self.pool.refuse(hopeless, self.outlet.as_ref());
             self.seat.park();
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Pool, Station};
-use crate::balancer::WorkerId;
+use crate::balancer::{Held, WorkerId};
 use crate::ids::RequestId;
 use crate::seat::Seat;
 
@@ -153,9 +153,9 @@ impl Pool {
         station.closed && station.seats.is_empty()
     }
 
-    /// No job is given out, or jobs are again. Then, [`give_out`](Self::give_out).
-    pub(crate) fn stand_still(&self, still: bool) {
-        self.lock().balancer.stand_still(still);
+    /// From now on, these slots are kept free. Then, [`give_out`](Self::give_out).
+    pub(crate) fn hold(&self, held: Held) {
+        self.lock().balancer.hold(held);
     }
 
     /// Gives out what waits. That may ask the user which worker is to have it.

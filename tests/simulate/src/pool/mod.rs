@@ -83,6 +83,8 @@ impl Policy for Pool {
         while let Some(worker) = self.station.end_one(now, ended) {
             if self.station.ask(worker, now) {
                 self.watch(now);
+            } else {
+                self.station.wake(now);
             }
         }
         if let Some(supervisor) = &mut self.supervisor {

@@ -1,16 +1,17 @@
 //! What the library's supervisor does, on simulated time: it looks when something is due, and demotes what has outrun its quantum.
 //!
-//! How often it looks, what demoted jobs are owed and whose turn it is are the library's own files. The rest follows
+//! How often it looks, who makes room, what demoted jobs are owed and whose turn it is are the library's own files. The rest follows
 //! `supervisor/watch.rs`, which has threads in it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use self::pace::Pace;
-use self::share::{BOUND, Longest, Share, TURN};
+use self::share::{BOUND, Longest, Owed, Share, TURN};
+use self::sight::{Sight, Verdict};
 use self::turn::Turn;
 use super::station::Station;
-use crate::balancer::WorkerId;
+use crate::balancer::{Held, WorkerId};
 use crate::job::Nanos;
 use crate::policy::Machine;
 
@@ -18,6 +19,8 @@ use crate::policy::Machine;
 mod pace;
 #[path = "../../../../prime_server/src/supervisor/share.rs"]
 mod share;
+#[path = "../../../../prime_server/src/supervisor/sight.rs"]
+mod sight;
 #[path = "../../../../prime_server/src/supervisor/turn.rs"]
 mod turn;
 
@@ -29,9 +32,6 @@ const HIRE: Nanos = 100_000;
 
 /// Spares made ahead, for each slot.
 const AHEAD: usize = 2;
-
-/// While there can be no spare, whoever would be demoted is looked at so often.
-const NO_SPARE: Duration = Duration::from_millis(10);
 
 pub(super) struct Supervisor {
     /// How many workers there are at most.
@@ -58,9 +58,7 @@ pub(super) struct Supervisor {
 #[derive(Clone, Copy)]
 struct Suspect {
     since: Instant,
-    /// When it had had how much of a processor.
-    at: Instant,
-    had: Nanos,
+    sight: Sight,
 }
 
 impl Supervisor {
@@ -143,18 +141,17 @@ impl Supervisor {
 
         let shares = longest.map(|(worker, since)| {
             let had = Duration::from_nanos(station.processors.had(worker.0, now));
-            let starving = self.share.is_starving(Longest { since, had, demoted }, station.balancer.slots(), at);
-            (starving, (since + BOUND).max(at + TURN))
+            let owed = self.share.owed(Longest { since, had, demoted }, station.balancer.slots(), at);
+            (owed, (since + BOUND).max(at + TURN))
         });
         if shares.is_none() {
             self.share.forget();
         }
-        let turns = self.pass(station, shares.is_some_and(|(starving, _)| starving), now);
+        let turns = self.pass(station, shares.map(|(owed, _)| owed).unwrap_or_default(), now);
         [next, shares.map(|(_, due)| due), turns].into_iter().flatten().min()
     }
 
-    /// Demotes a job that has outrun its quantum and has run since it was first seen to. Returns when to look at it again, and what it is
-    /// to be known by then.
+    /// Demotes a job that has outrun its quantum if it is to make room. Returns when to look at it again, and what it is to be known by then.
     fn suspect(
         &mut self,
         station: &mut Station,
@@ -164,24 +161,21 @@ impl Supervisor {
         now: Nanos,
         found: &mut bool,
     ) -> (Instant, Option<Suspect>) {
-        let (at, quantum) = (station.instant(now), station.balancer.quantum());
-        let had = station.processors.had(worker.0, now);
-        let suspect = Suspect { since, at, had };
+        let quantum = station.balancer.quantum();
+        let had = Duration::from_nanos(station.processors.had(worker.0, now));
+        let sight = Sight { at: station.instant(now), had: Some(had) };
         let is_long = station.balancer.is_long(worker);
-        let Some(before) = before.or(is_long.then_some(&suspect)) else { return (at + quantum / 2, Some(suspect)) };
-        if !is_long && before.at + quantum / 2 > at {
-            return (before.at + quantum / 2, Some(*before));
+        match sight.judge(before.map(|before| before.sight), is_long, || false, quantum) {
+            Verdict::Again(sight, again) => (again, Some(Suspect { since, sight })),
+            Verdict::MakesRoom => {
+                *found = true;
+                if self.demote(station, worker, since, now) {
+                    // What comes in its place is looked at in its turn.
+                    return (sight.at + quantum, None);
+                }
+                (sight.in_vain(quantum), Some(Suspect { since, sight }))
+            }
         }
-        let has_run = is_long || 2 * (had - before.had) >= at.saturating_duration_since(before.at).as_nanos() as Nanos;
-        if !has_run {
-            return (at + quantum / 2, Some(suspect));
-        }
-        *found = true;
-        if self.demote(station, worker, since, now) {
-            // What comes in its place is looked at in its turn.
-            return (at + quantum, None);
-        }
-        (at + NO_SPARE.max(quantum / 2), Some(suspect))
     }
 
     /// Takes the slot of a job where others wait. Returns whether it did.
@@ -205,12 +199,13 @@ impl Supervisor {
         self.hired.extend((0..wanted).map(|_| now + HIRE));
     }
 
-    /// Whether jobs are given out from now on. Returns when that changes by itself.
-    fn pass(&mut self, station: &mut Station, starving: bool, now: Nanos) -> Option<Instant> {
-        let was_still = self.turn.is_still();
-        let due = self.turn.pass(starving, station.instant(now));
-        if self.turn.is_still() != was_still {
-            station.balancer.stand_still(self.turn.is_still());
+    /// Which jobs are given out from now on. Returns when to look again.
+    fn pass(&mut self, station: &mut Station, owed: Owed, now: Nanos) -> Option<Instant> {
+        let before = self.turn.held();
+        let due = self.turn.pass(owed, station.instant(now));
+        let held = self.turn.held();
+        if held != before || held == Held::Half {
+            station.balancer.hold(held);
             station.wake(now);
         }
         due
