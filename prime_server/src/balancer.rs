@@ -379,9 +379,9 @@ impl<J: Job> Balancer<J> {
         self.turns
     }
 
-    /// The worker that has been demoted for longest, and since when.
-    pub(crate) fn longest_demoted(&self) -> Option<(WorkerId, Instant)> {
-        self.roster.longest_demoted()
+    /// The worker that has been demoted for longest, of those that were after that moment, and since when.
+    pub(crate) fn longest_demoted(&self, after: Option<Instant>) -> Option<(WorkerId, Instant)> {
+        self.roster.longest_demoted(after)
     }
 
     /// A spare that may end.

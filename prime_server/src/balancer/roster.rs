@@ -302,13 +302,13 @@ impl Roster {
         Some(spare)
     }
 
-    /// The worker that has been demoted for longest, and since when.
-    pub(super) fn longest_demoted(&self) -> Option<(WorkerId, Instant)> {
+    /// The worker that has been demoted for longest, of those that were after that moment, and since when.
+    pub(super) fn longest_demoted(&self, after: Option<Instant>) -> Option<(WorkerId, Instant)> {
         if self.demoted == 0 {
             return None;
         }
         let demoted = self.all().filter_map(|(worker, state)| match state {
-            Worker::Demoted(run) => Some((worker, run.since)),
+            Worker::Demoted(run) if after.is_none_or(|after| run.since > after) => Some((worker, run.since)),
             _ => None,
         });
         demoted.min_by_key(|(_, since)| *since)

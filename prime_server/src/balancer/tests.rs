@@ -200,7 +200,8 @@ fn a_job_is_overdue_after_its_quantum() {
     assert_eq!(balancer.next_overdue(now + quantum), None);
     balancer.demote(A, now, now + quantum);
     assert_eq!(balancer.overdue(now + 2 * quantum).count(), 0);
-    assert_eq!(balancer.longest_demoted(), Some((A, now + quantum)));
+    assert_eq!(balancer.longest_demoted(None), Some((A, now + quantum)));
+    assert_eq!(balancer.longest_demoted(Some(now + quantum)), None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Spares that were not needed for so long are let go.
-const LULL: Duration = Duration::from_secs(10);
+pub(super) const LULL: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Lull {

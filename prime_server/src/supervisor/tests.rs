@@ -20,8 +20,7 @@ fn metrics() -> StageMetrics {
     Metrics::new("test").stage("stage", Share::Whole)
 }
 
-/// A supervisor of these pools, while none of them gives out a job until then.
-fn supervisor(local: &Arc<Local>, until: Instant, hire: Hire) -> Supervisor {
+fn watches(local: &Arc<Local>) -> Vec<Watch> {
     let watch = |pool: &Arc<Pool>| {
         let outlet = Arc::clone(local) as Arc<dyn Outlet>;
         Watch::new(Arc::new(Duties {
@@ -38,8 +37,12 @@ fn supervisor(local: &Arc<Local>, until: Instant, hire: Hire) -> Supervisor {
             announces: false,
         }))
     };
-    let watches = local.pools().iter().map(watch).collect();
-    let supervisor = Supervisor { watches, hire, turn: Turn::Still(until), sizer: None };
+    local.pools().iter().map(watch).collect()
+}
+
+/// A supervisor of these pools, while none of them gives out a job until then.
+fn supervisor(local: &Arc<Local>, until: Instant, hire: Hire) -> Supervisor {
+    let supervisor = Supervisor { watches: watches(local), hire, turn: Turn::Still(until), sizer: None };
     supervisor.hold(Held::All);
     supervisor
 }
@@ -106,4 +109,61 @@ fn every_stage_gives_out_jobs_again_before_the_user_chooses_at_one() {
     let said = said.try_recv();
     local.close();
     assert_eq!(said, Ok(Ok(true)));
+}
+
+fn offer(local: &Local, key: u32, now: Instant) {
+    let ticket = Ticket::new(RequestId { key, generation: 0 }, Request::get("/").shared_head(), now + HOUR);
+    let job = Envelope::new(Context::new(ticket), Payload::new(Request::get("/")), now);
+    assert!(local.dispatch_all(StageId(0), &mut std::iter::once(job), now).is_empty());
+}
+
+/// Waits for something that another thread does.
+fn until(what: &str, happened: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < LIMIT, "never: {what}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_demoted_job_that_sleeps_is_owed_nothing() {
+    let size = Size { slots: 1, most: 1, demotes: true, batching: Batching::NONE, instances: 2, fed_from_afar: false };
+    let pool = Pool::new(StageId(0), Arc::new(metrics()), Options::PLAIN, size, Arc::default());
+    let local = Arc::new(Local::new(vec![pool], mailbox().unwrap().0));
+    let pool = Arc::clone(&local.pools()[0]);
+    let (wake, sleep) = channel::<()>();
+    let (worker, seat) = pool.hire();
+    let (of_worker, of_pool) = (Arc::clone(&seat), Arc::clone(&pool));
+    let outlet = Arc::clone(&local) as Arc<dyn Outlet>;
+    thread::spawn(move || {
+        let mut source = of_pool.source(worker, outlet);
+        source.next();
+        of_worker.gate.open();
+        let _ = sleep.recv();
+        of_worker.gate.close();
+    });
+    let now = Instant::now();
+    offer(&local, 1, now);
+    until("it sleeps", || pool.load() == (0, 1) && seat.tid().and_then(|tid| tid.is_runnable()) == Some(false));
+    let (spare, _) = pool.hire();
+    let (of_pool, outlet) = (Arc::clone(&pool), Arc::clone(&local) as Arc<dyn Outlet>);
+    thread::spawn(move || {
+        let mut source = of_pool.source(spare, outlet);
+        while let Next::Job(..) = source.next() {
+            source.done(Duration::ZERO);
+        }
+    });
+    until("the spare is there", || pool.view(now).spares == 1);
+    offer(&local, 2, now);
+    let view = pool.view(now + HOUR);
+    assert!(pool.demote(&view.overdue[0], now, || {}));
+    until("the spare has done the other", || pool.load() == (0, 1));
+    let mut watch = watches(&local).pop().expect("of one pool");
+    let hire: Hire = Box::new(|_| Ok(()));
+    let times = (0..1000).map(|turn| now + share::BOUND + turn * share::TURN);
+    assert!(times.map(|at| watch.look(&hire, at).owed).all(|owed| owed == Owed::Little));
+    drop(wake);
+    local.close();
 }

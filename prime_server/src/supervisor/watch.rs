@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Hire;
-use super::lull::Lull;
+use super::lull::{LULL, Lull};
 use super::pace::Pace;
 use super::share::{BOUND, Longest, Owed, Share, TURN};
 use super::sight::{Sight, Verdict};
@@ -22,6 +22,9 @@ const ROOM: Duration = Duration::from_millis(5);
 /// Spares made ahead, for each slot.
 const AHEAD: usize = 2;
 
+/// So many jobs that sleep are passed over in the search for one that needs a processor.
+const SLEEPERS: usize = 16;
+
 /// Where no more workers can be had, it is tried again after so long.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -32,8 +35,8 @@ pub(super) struct Watch {
     pace: Pace,
     demoted: Vec<Demoted>,
     share: Share,
-    /// How many spares there are to be. None before the first is needed.
-    ahead: usize,
+    /// When a job had outrun its quantum last: for some time after that, spares are made ahead.
+    suspected: Option<Instant>,
     /// No more workers are asked for before.
     not_before: Option<Instant>,
     lull: Lull,
@@ -68,7 +71,7 @@ impl Watch {
             pace: Pace::default(),
             demoted: Vec::new(),
             share: Share::default(),
-            ahead: 0,
+            suspected: None,
             not_before: None,
             lull: Lull::new(Instant::now()),
         }
@@ -86,14 +89,17 @@ impl Watch {
         self.pace.looked(found, view.next.is_some() || !self.suspects.is_empty());
         let rest = self.pace.rest(view.quantum);
         if !self.suspects.is_empty() {
-            self.ahead = AHEAD * self.pool().slots();
+            self.suspected = Some(now);
         }
-        self.make_spares(&view, hire, now);
-        let let_go = self.let_spares_go(&view, now);
-        let (owed, share) = self.look_after_demoted(&view, now);
+        let calm = self.suspected.map(|at| at + LULL).filter(|calm| *calm > now);
+        let slots = self.pool().slots();
+        let ahead = if calm.is_some() { AHEAD * slots } else { 0 };
+        self.make_spares(&view, slots, ahead, hire, now);
+        let let_go = self.let_spares_go(&view, ahead, now);
+        let (owed, share) = self.look_after_demoted(&view, slots, now);
         // Those that were just demoted are in their turn next time.
         let next = [view.next, suspected].into_iter().flatten().min().map(|next| next.max(now + rest));
-        let due = [attended, next, let_go, share].into_iter().flatten().min();
+        let due = [attended, next, calm, let_go, share].into_iter().flatten().min();
         Seen { due, owed }
     }
 
@@ -138,7 +144,7 @@ impl Watch {
     /// Says where the queue is that the slot of a job can be had, if so.
     fn tell(&self, overdue: &Overdue, view: &View) -> bool {
         let told = self.suspects.iter().filter(|suspect| suspect.told).count();
-        let can_be_had = self.pool().is_fed_from_afar() && view.spares > told;
+        let can_be_had = self.pool().is_fed_from_afar() && view.spares > told && !view.is_wasted;
         if can_be_had {
             self.duties.outlet.outruns(overdue.worker, &overdue.ids);
         }
@@ -162,14 +168,14 @@ impl Watch {
     }
 
     /// Has as many spares made as there are to be.
-    fn make_spares(&mut self, view: &View, hire: &Hire, now: Instant) {
+    fn make_spares(&mut self, view: &View, slots: usize, ahead: usize, hire: &Hire, now: Instant) {
         if view.hired_in_vain {
             self.not_before = Some(now + PAUSE);
         }
         if self.not_before.is_some_and(|until| until > now) {
             return;
         }
-        for _ in 0..wanted(view, self.pool().slots(), self.ahead) {
+        for _ in 0..wanted(view, slots, ahead) {
             if let Err(error) = hire(&self.duties) {
                 let stage = self.duties.stage;
                 log(|| tracing::warn!(stage, %error, "no thread could be started for a spare worker"));
@@ -180,22 +186,37 @@ impl Watch {
     }
 
     /// Lets spares go that were not needed for long.
-    fn let_spares_go(&mut self, view: &View, now: Instant) -> Option<Instant> {
-        let (unneeded, due) = self.lull.look(view.spares, self.ahead, now);
+    fn let_spares_go(&mut self, view: &View, ahead: usize, now: Instant) -> Option<Instant> {
+        let (unneeded, due) = self.lull.look(view.spares, ahead, now);
         (0..unneeded).for_each(|_| self.duties.pool.dismiss());
         due
     }
 
     /// What demoted jobs are owed, and when to look at that again.
-    fn look_after_demoted(&mut self, view: &View, now: Instant) -> (Owed, Option<Instant>) {
-        let longest = view.longest.as_ref().and_then(|(seat, since)| Some((seat.tid()?.cpu_time()?, *since)));
-        let Some((had, since)) = longest else {
+    fn look_after_demoted(&mut self, view: &View, slots: usize, now: Instant) -> (Owed, Option<Instant>) {
+        if view.demoted == 0 {
             self.share.forget();
             return (Owed::Little, None);
-        };
+        }
+        let longest = self.longest_in_need(view, now).and_then(|(seat, since)| Some((seat.tid()?.cpu_time()?, since)));
+        let Some((had, since)) = longest else { return (Owed::Little, Some(now + TURN)) };
         let longest = Longest { since, had, demoted: view.demoted };
-        let owed = self.share.owed(longest, self.pool().slots(), now);
+        let owed = self.share.owed(longest, slots, now);
         (owed, Some((since + BOUND).max(now + TURN)))
+    }
+
+    /// Who has been demoted for longest of those that need a processor: what a job waits for that sleeps is nothing that others could leave it.
+    fn longest_in_need(&self, view: &View, now: Instant) -> Option<(Arc<Seat>, Instant)> {
+        let mut longest = view.longest.clone();
+        for _ in 0..SLEEPERS {
+            let (seat, since) = longest?;
+            let sleeps = || seat.tid().and_then(|tid| tid.is_runnable()) == Some(false);
+            if now.saturating_duration_since(since) < BOUND || !sleeps() {
+                return Some((seat, since));
+            }
+            longest = self.pool().longest_demoted_after(since);
+        }
+        None
     }
 
     /// Does what demoted workers ask.
@@ -247,6 +268,7 @@ mod tests {
             room,
             hired_in_vain: false,
             demoted,
+            is_wasted: false,
             longest: None,
         };
         assert_eq!(wanted(&view(0, 2, 9), 2, 0), 0);

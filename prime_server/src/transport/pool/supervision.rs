@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Pool, Station};
-use crate::balancer::{Held, WorkerId};
+use crate::balancer::{Balancer, Held, WorkerId};
 use crate::ids::RequestId;
 use crate::seat::Seat;
+use crate::transport::Envelope;
 
 /// A worker that has outrun its quantum and has a slot still.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct View {
     /// One could not be made.
     pub(crate) hired_in_vain: bool,
     pub(crate) demoted: usize,
+    /// As many jobs run for nobody as there are slots: no more are demoted.
+    pub(crate) is_wasted: bool,
     /// Who has been demoted for longest, and since when.
     pub(crate) longest: Option<(Arc<Seat>, Instant)>,
 }
@@ -83,8 +86,16 @@ impl Pool {
             room: if *closed { 0 } else { instances.saturating_sub(seats.len()) },
             hired_in_vain,
             demoted: balancer.demoted(),
-            longest: balancer.longest_demoted().map(|(worker, since)| (seat(worker), since)),
+            is_wasted: is_wasted(balancer),
+            longest: balancer.longest_demoted(None).map(|(worker, since)| (seat(worker), since)),
         }
+    }
+
+    /// Who has been demoted for longest of those that were after that moment, and since when.
+    pub(crate) fn longest_demoted_after(&self, moment: Instant) -> Option<(Arc<Seat>, Instant)> {
+        let station = self.lock();
+        let longest = station.balancer.longest_demoted(Some(moment));
+        longest.map(|(worker, since)| (Arc::clone(&station.seats[worker.0]), since))
     }
 
     /// Takes the slot of a worker that runs that job still, where jobs wait, and gives it to a spare. `set_back` is called in between,
@@ -93,8 +104,7 @@ impl Pool {
     pub(crate) fn demote(&self, overdue: &Overdue, now: Instant, set_back: impl FnOnce()) -> bool {
         let Overdue { worker, seat, since, .. } = overdue;
         let mut station = self.lock();
-        // Jobs that go on although nobody waits for them must not be multiplied.
-        if station.balancer.abandoned() >= station.balancer.slots() || station.balancer.spares() == 0 {
+        if is_wasted(&station.balancer) || station.balancer.spares() == 0 {
             return false;
         }
         let in_vain = overdue.long && !station.balancer.short_waits();
@@ -179,6 +189,11 @@ impl Pool {
     }
 }
 
+/// Whether as many jobs run for nobody as there are slots. They must not be multiplied.
+fn is_wasted(balancer: &Balancer<Envelope>) -> bool {
+    balancer.abandoned() >= balancer.slots()
+}
+
 impl Station {
     /// Whether there may be more workers than slots.
     fn may_demote(&self) -> bool {
@@ -212,7 +227,7 @@ mod tests {
     use crate::metrics::{Metrics, Share};
     use crate::payload::Payload;
     use crate::request::Request;
-    use crate::transport::{Batching, Envelope, Size};
+    use crate::transport::{Batching, Size};
 
     fn offer(pool: &Pool, key: u32, now: Instant) {
         let id = RequestId { key, generation: 0 };

@@ -47,7 +47,7 @@ impl Capacity {
     }
 
     /// How many jobs the threads have at a time.
-    fn places(&self) -> usize {
+    pub(super) fn places(&self) -> usize {
         self.threads * self.most
     }
 
@@ -91,11 +91,9 @@ impl Capacity {
         self.look_at.is_some_and(|at| at <= now)
     }
 
-    /// So many places are needed, and some jobs may have to wait.
-    pub(super) fn look_later(&mut self, jobs: usize, now: Instant) {
-        if self.look_at.is_none() && jobs > self.places() {
-            self.look_at = Some(now + self.patience());
-        }
+    /// Some jobs may have to wait.
+    pub(super) fn look_later(&mut self, now: Instant) {
+        self.look_at.get_or_insert(now + self.patience());
     }
 
     /// So many wait still.

@@ -376,8 +376,9 @@ impl Host {
             let patience = self.capacity.patience();
             self.return_older_than(patience, now);
             self.capacity.looked(self.pool.load().0, now);
-        } else {
-            self.capacity.look_later(self.jobs.places(), now);
+        } else if self.jobs.places() > self.capacity.places() || !self.jobs.long.is_empty() && self.pool.load().0 > 0 {
+            // A job that was to make room may not have done so.
+            self.capacity.look_later(now);
         }
     }
 

@@ -120,7 +120,7 @@ impl Supervisor {
             next = next.or((!station.balancer.is_busy()).then(|| at + quantum));
         }
         let overdue: Vec<_> = station.balancer.overdue(at).filter(|_| self.watched).collect();
-        let longest = station.balancer.longest_demoted();
+        let longest = station.balancer.longest_demoted(None);
         let demoted = station.balancer.demoted();
 
         let known = std::mem::take(&mut self.suspects);

@@ -239,6 +239,19 @@ fn what_waits_for_longer_than_it_was_meant_to_goes_back_and_the_room_is_told_ane
 }
 
 #[test]
+fn what_waits_for_a_job_that_does_not_make_room_after_all_goes_back_too() {
+    let mut scene = Scene::linked();
+    scene.give(&[1]);
+    let running = scene.run();
+    scene.post.send(Note::Outruns(WorkerId(0), vec![running.context.ticket.id]));
+    scene.host.turn(scene.now);
+    scene.give(&[2]);
+    scene.now += AHEAD;
+    until("the job back", || (scene.heard() == encode(&Command::Return { job: 2 })).then_some(()));
+    drop(running);
+}
+
+#[test]
 fn places_that_a_batch_leaves_empty_cannot_be_had_until_it_is_done_or_makes_room() {
     let announce = |slots| encode(&Command::Announce { slots, ahead: 0 });
     let mut scene = Scene::in_batches(Batching { most: 4, wait: Duration::ZERO });
