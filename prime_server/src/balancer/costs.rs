@@ -33,6 +33,18 @@ pub(super) struct Costs {
     quantum: Duration,
 }
 
+/// What a run tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sample {
+    /// How long one takes.
+    Whole,
+    /// That of one that would have been refused: it can be done in that time.
+    Probe,
+    /// It was cut short, and would have taken longer, nobody knows how long: twice that, or what others do if they take longer. So jobs of which
+    /// none is ever done are known for long.
+    Cut,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Cost {
     runs: Option<Sketch>,
@@ -64,16 +76,18 @@ impl Costs {
         })
     }
 
-    /// A job of that kind has run for so long. One that was cut short would have taken longer, nobody knows how long: twice that or what others
-    /// do, so that jobs of which none is ever done are known for long.
-    pub(super) fn learn(&mut self, kind: Kind, ran: Duration, was_cut: bool, quantum: Duration) {
+    /// A job of that kind has run for so long.
+    pub(super) fn learn(&mut self, kind: Kind, ran: Duration, sample: Sample, quantum: Duration) {
         if kind.index() >= self.kinds.len() {
             self.kinds.resize(kind.index() + 1, Cost::default());
         }
-        let ran = if was_cut { self.expected(kind).max(2 * ran) } else { ran };
+        let ran = if sample == Sample::Cut { self.expected(kind).max(2 * ran) } else { ran };
         self.all.learn(ran);
         let cost = &mut self.kinds[kind.index()];
         cost.learn(ran);
+        if sample == Sample::Probe {
+            cost.at_least = cost.at_least.map(|takes| takes.min(ran));
+        }
         if cost.unseen == 0 || self.quantum != quantum {
             self.quantum = quantum;
             self.long = (0..self.kinds.len()).filter(|kind| self.outruns(*kind)).fold(0, |long, kind| long | 1 << kind);
@@ -122,7 +136,7 @@ mod tests {
     fn learned(runs: &[(Kind, Duration, u32)]) -> Costs {
         let mut costs = Costs::default();
         for (kind, ran, times) in runs {
-            (0..*times).for_each(|_| costs.learn(*kind, *ran, false, QUANTUM));
+            (0..*times).for_each(|_| costs.learn(*kind, *ran, Sample::Whole, QUANTUM));
         }
         costs
     }
@@ -156,9 +170,9 @@ mod tests {
     fn what_is_long_changes_with_the_quantum_at_once() {
         let kind = Kind::number(3);
         let mut costs = learned(&[(kind, LONG, MANY + FEW)]);
-        costs.learn(kind, LONG, false, 2 * LONG);
+        costs.learn(kind, LONG, Sample::Whole, 2 * LONG);
         assert!(!costs.is_long(kind));
-        costs.learn(kind, LONG, false, QUANTUM);
+        costs.learn(kind, LONG, Sample::Whole, QUANTUM);
         assert!(costs.is_long(kind));
     }
 
@@ -199,10 +213,10 @@ mod tests {
     fn what_is_always_cut_short_is_known_for_long_and_what_is_at_times_for_what_it_takes() {
         let (kind, now) = (Kind::number(0), Instant::now());
         let mut costs = Costs::default();
-        (0..MANY + FEW).for_each(|_| costs.learn(kind, LONG, true, QUANTUM));
+        (0..MANY + FEW).for_each(|_| costs.learn(kind, LONG, Sample::Cut, QUANTUM));
         assert!(costs.is_late(kind, now, now + LONG));
         let mut costs = learned(&[(kind, LONG, MANY + FEW)]);
-        (0..8 * MANY).for_each(|_| costs.learn(kind, SHORT, true, QUANTUM));
+        (0..8 * MANY).for_each(|_| costs.learn(kind, SHORT, Sample::Cut, QUANTUM));
         assert!(about(costs.expected(kind), LONG));
     }
 }

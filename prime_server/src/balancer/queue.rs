@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::classes::Order;
-use super::costs::Costs;
+use super::costs::{Costs, Sample};
 use super::job::{Job, JobKey, Refused};
 use super::lanes::{LaneId, Lanes};
 use crate::Tenant;
@@ -245,8 +245,13 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     /// A job that was taken has run for so long, where others may for that long before they make room.
     pub(super) fn learn(&mut self, slot: usize, ran: Duration, quantum: Duration) {
-        let Entry { lane, abandoned, .. } = self.entries[slot];
-        self.costs.learn(lane.kind(), ran, abandoned, quantum);
+        let Entry { lane, abandoned, probes, .. } = self.entries[slot];
+        let sample = match (abandoned, probes) {
+            (true, _) => Sample::Cut,
+            (false, true) => Sample::Probe,
+            (false, false) => Sample::Whole,
+        };
+        self.costs.learn(lane.kind(), ran, sample, quantum);
     }
 
     /// Whether a job is of a kind of which nearly all outrun the quantum.

@@ -500,7 +500,7 @@ fn one_of_some_whose_turn_comes_too_late_is_tried_all_the_same() {
     for id in 0..160 {
         balancer.offer(TestJob { deadline: Some(now + 50 * MS), ..of_kind(id, kind) }, now).unwrap();
     }
-    let tried = std::iter::from_fn(|| balancer.take(A, now + 45 * MS).inspect(|_| balancer.done(A, MS))).count();
+    let tried = std::iter::from_fn(|| balancer.take(A, now + 45 * MS).inspect(|_| balancer.done(A, 10 * MS))).count();
     assert_eq!((tried, balancer.hopeless().len()), (10, 150));
 }
 
@@ -518,7 +518,7 @@ fn one_of_some_that_cannot_be_done_in_time_is_tried_and_tells_when_they_have_bec
             tried += 1;
         }
     }
-    assert!(balancer.hopeless().is_empty() && tried > 3000, "{tried}");
+    assert!(balancer.hopeless().is_empty() && tried > 4900, "{tried}");
 }
 
 const KINDS: u8 = 4;
