@@ -62,6 +62,8 @@
 //! | let the URL choose the stage | [`Pipeline::route_to`] |
 //! | work on the parts of a request at once | [`Split`], [`Join`] |
 //! | do several jobs in one call | [`Batch`], [`BatchStage`]; `docs/batching.md` says when that pays |
+//! | say what is urgent, whose a request is, how long it takes | [`Priority`], [`Tenant`], [`Kind`]; `docs/scheduling.md` |
+//! | say what happens under overload, and how many workers a stage has | [`Pipeline::max_delay`](Pipeline#method.max_delay), [`Workers`]; `docs/scheduling.md` |
 //! | give a job to the worker that has its data at hand | [`Run::affinity`], [`Pipeline::choose`](Pipeline#method.choose); `docs/affinity.md` |
 //! | serve, start, test | [`Built`], [`Running`], [`Client`] |
 //! | run it as processes, on one machine or many | [`Role`], [`Built::run`], [`Built::main`], [`Discover`], [`Security`]; `docs/processes.md` |

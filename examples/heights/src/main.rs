@@ -72,7 +72,8 @@ fn load(region: &str) -> Vec<u16> {
 fn that_has_the_region(head: &Head, idle: &[Affinity]) -> Option<usize> {
     let region = head.path().split('/').nth(1)?;
     let has = |region: &str| idle.iter().position(|worker| worker == region);
-    has(region).or_else(|| has(""))
+    // Else one that has none yet, else the one that is idle for longest: that of a region that is asked for stays.
+    has(region).or_else(|| has("")).or(Some(0))
 }
 
 fn heights() -> Result<Built, StartError> {
