@@ -13,11 +13,10 @@ mod choice;
 use std::cmp::{Ordering, Reverse};
 use std::time::{Duration, Instant};
 
-use self::choice::Announced;
 pub(crate) use self::choice::Choose;
+use self::choice::{Announced, Choices};
 use super::job::{Job, JobKey, Refused};
 use super::queue::{Options, Queue};
-use crate::affinity::Affinity;
 
 /// Names a crew, and never another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +62,8 @@ pub(crate) struct Crews<J> {
     /// What [`Crew::free`] and [`Crew::room`] come to for all crews.
     free: usize,
     room: usize,
+    /// What the user can choose among, once that was asked for.
+    choices: Option<Choices>,
     /// How many jobs were done, which says what was done last.
     done: u64,
     /// Jobs that were not given to a crew, since they could not be done in time.
@@ -129,6 +130,7 @@ impl<J: Job> Crews<J> {
             enlisted: 0,
             free: 0,
             room: 0,
+            choices: None,
             done: 0,
             hopeless: Vec::new(),
             left: None,
@@ -196,13 +198,6 @@ impl<J: Job> Crews<J> {
         }
     }
 
-    /// A crew says what each of its threads announces.
-    pub(crate) fn announce_affinities(&mut self, crew: CrewId, affinities: Vec<Affinity>) {
-        if let Some(at) = self.find(crew) {
-            self.crews[at].announced.set(affinities);
-        }
-    }
-
     /// A crew drains: it gets nothing more, and keeps what it holds.
     pub(crate) fn withdraw(&mut self, crew: CrewId, now: Instant) {
         let Some(at) = self.find(crew) else { return };
@@ -216,9 +211,12 @@ impl<J: Job> Crews<J> {
     pub(crate) fn lost(&mut self, crew: CrewId, now: Instant) -> Orphans<J> {
         let mut orphans = Orphans { retried: Vec::new(), given_up: Vec::new() };
         let Some(at) = self.find(crew) else { return orphans };
-        let crew = self.crews.remove(at);
+        let mut crew = self.crews.remove(at);
         self.free -= crew.free();
         self.room -= crew.room();
+        if let Some(choices) = &mut self.choices {
+            choices.set_aside(crew.id, &mut crew.announced);
+        }
         self.left = Some(now);
         // Last to first, as each is put before the others.
         for slot in crew.held.into_iter().rev() {
@@ -255,24 +253,23 @@ impl<J: Job> Crews<J> {
         }
         let first = self.queue.first_in_time(&mut self.hopeless, now)?;
         let (slot, &Queued { returned_by }) = self.queue.waiting_note(first)?;
-        let mut chosen = None;
-        let at = if self.free > 0 {
-            let job = self.queue.waiting_at(slot)?;
-            chosen = choose.and_then(|choose| self.chosen(job, choose));
-            match &chosen {
-                Some((at, _)) => *at,
-                None => self.freest(returned_by)?,
+        let (at, affinity) = if self.free > 0 {
+            match choose.and_then(|choose| self.choose(slot, choose)) {
+                Some((at, affinity)) => (at, Some(affinity)),
+                None => (self.freest(returned_by)?, None),
             }
         } else if self.room > 0 && returned_by.is_none() {
-            self.least_ahead()?
+            (self.least_ahead()?, None)
         } else {
             return None;
         };
         let crew = self.crews[at].id;
-        self.change(at, |crew| crew.held.push(slot));
-        if let Some((at, affinity)) = chosen {
-            self.crews[at].announced.give(slot, affinity);
-        }
+        self.change(at, |crew| {
+            crew.held.push(slot);
+            if let Some(affinity) = affinity {
+                crew.announced.give(slot, affinity);
+            }
+        });
         let job = self.queue.take(slot, Held { crew, job: None }, now);
         let key = self.queue.key(slot);
         Some((crew, key, self.held_mut(slot).job.insert(job)))
@@ -394,7 +391,7 @@ impl<J: Job> Crews<J> {
         self.crews.binary_search_by_key(&crew, |crew| crew.id).ok()
     }
 
-    /// Changes a crew, and the sums with it.
+    /// Changes a crew, and with it the sums and what there is to choose.
     fn change(&mut self, at: usize, change: impl FnOnce(&mut Crew)) {
         let crew = &mut self.crews[at];
         self.free -= crew.free();
@@ -402,6 +399,9 @@ impl<J: Job> Crews<J> {
         change(crew);
         self.free += crew.free();
         self.room += crew.room();
+        if let Some(choices) = &mut self.choices {
+            choices.keep(crew.id, crew.free() > 0, &mut crew.announced);
+        }
     }
 }
 

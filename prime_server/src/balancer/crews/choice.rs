@@ -2,58 +2,234 @@
 //!
 //! A crew announces what each of its threads does, and not which of them are free. What a job was given to it for counts as busy until the
 //! job is done; jobs that were given for nothing in particular may be with any.
+//!
+//! What is free is kept in one list, which the user is shown as it is. So a job costs what it changes there: the value that it was given
+//! for, and where it has the crew's last free thread, all that are left of that crew.
 
-use super::Crews;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::{Crew, CrewId, Crews};
 use crate::affinity::Affinity;
 use crate::balancer::Job;
 
 /// The user's choice among what threads announce that may be free.
 pub(crate) type Choose<'a, J> = dyn FnMut(&J, &[Affinity]) -> Option<usize> + 'a;
 
-/// What a crew's threads announce.
-#[derive(Debug, Default)]
-pub(super) struct Announced {
-    /// Of each thread, as far as it is known.
-    all: Vec<Affinity>,
-    /// What jobs that it holds were given to it for, by their slots in the queue.
-    given: Vec<(usize, Affinity)>,
+/// What threads announce that may be free, of all crews that have a free one; at least one value of each.
+#[derive(Debug)]
+pub(super) struct Choices<A = Affinity> {
+    values: Vec<A>,
+    /// Whose each value is.
+    crews: Vec<CrewId>,
 }
 
-impl Announced {
-    pub(super) fn set(&mut self, all: Vec<Affinity>) {
-        self.all = all;
-    }
+/// What a crew's threads announce.
+#[derive(Debug, Default)]
+pub(super) struct Announced<A = Affinity> {
+    counts: HashMap<A, Count>,
+    /// What jobs that it holds were given to it for, by their slots in the queue.
+    given: HashMap<usize, A>,
+    /// What may be free and is not among the choices.
+    aside: Vec<A>,
+    /// How many of the choices are its.
+    listed: usize,
+    /// It has one of them, which stands for all that is not known.
+    stands_in: bool,
+}
 
-    pub(super) fn give(&mut self, slot: usize, affinity: Affinity) {
-        self.given.push((slot, affinity));
-    }
+/// Of a value, how many threads announce it, and how many jobs were given for it. What is more than these is free.
+#[derive(Debug, Default)]
+struct Count {
+    threads: usize,
+    given: usize,
+}
 
-    pub(super) fn release(&mut self, slot: usize) {
-        self.given.retain(|(given, _)| *given != slot);
-    }
-
-    /// What its threads announce that are free, as far as that is known; one at least.
-    fn free(&self) -> Vec<Affinity> {
-        let mut free = self.all.clone();
-        for (_, given) in &self.given {
-            if let Some(at) = free.iter().position(|affinity| affinity == given) {
-                free.remove(at);
+impl<A: Clone + Default + Eq + Hash> Announced<A> {
+    /// Its threads announce all this now. None of its values is among the choices.
+    fn set(&mut self, all: Vec<A>) {
+        self.aside.clear();
+        self.counts.retain(|_, count| {
+            count.threads = 0;
+            count.given > 0
+        });
+        for value in all {
+            let count = self.counts.entry(value.clone()).or_default();
+            count.threads += 1;
+            if count.threads > count.given {
+                self.aside.push(value);
             }
         }
-        if free.is_empty() { vec![Affinity::NONE] } else { free }
+    }
+
+    /// A job is given to it for a value that was among the choices.
+    pub(super) fn give(&mut self, slot: usize, value: A) {
+        match self.counts.get_mut(&value) {
+            Some(count) => count.given += 1,
+            None => _ = self.counts.insert(value.clone(), Count { threads: 0, given: 1 }),
+        }
+        self.given.insert(slot, value);
+    }
+
+    /// It does not have a job any more.
+    pub(super) fn release(&mut self, slot: usize) {
+        let Some(value) = self.given.remove(&slot) else { return };
+        let count = self.counts.get_mut(&value).expect("what jobs were given for is counted");
+        count.given -= 1;
+        if count.threads > count.given {
+            self.aside.push(value);
+        } else if count.given == 0 {
+            self.counts.remove(&value);
+        }
+    }
+}
+
+impl<A: Clone + Default + Eq + Hash> Choices<A> {
+    fn none() -> Self {
+        Self { values: Vec::new(), crews: Vec::new() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.crews.is_empty()
+    }
+
+    /// A crew has a free thread, or none: so has it values here, or none.
+    pub(super) fn keep(&mut self, crew: CrewId, is_free: bool, announced: &mut Announced<A>) {
+        if !is_free || announced.stands_in && !announced.aside.is_empty() {
+            self.set_aside(crew, announced);
+        }
+        if is_free {
+            announced.listed += announced.aside.len();
+            self.values.append(&mut announced.aside);
+            if announced.listed == 0 {
+                (announced.listed, announced.stands_in) = (1, true);
+                self.values.push(A::default());
+            }
+            self.crews.resize(self.values.len(), crew);
+        }
+    }
+
+    /// A crew has no values here any more.
+    pub(super) fn set_aside(&mut self, crew: CrewId, announced: &mut Announced<A>) {
+        // Last to first, as what is last comes to the place of what is removed.
+        let mut at = self.crews.len();
+        while announced.listed > 0 {
+            at -= 1;
+            if self.crews[at] == crew {
+                let stands_in = announced.stands_in;
+                let value = self.take(at, announced);
+                announced.aside.extend(Some(value).filter(|_| !stands_in));
+            }
+        }
+    }
+
+    /// A crew's value is chosen.
+    fn take(&mut self, at: usize, announced: &mut Announced<A>) -> A {
+        announced.listed -= 1;
+        announced.stands_in = false;
+        self.crews.swap_remove(at);
+        self.values.swap_remove(at)
     }
 }
 
 impl<J: Job> Crews<J> {
-    /// The crew that the user chooses for a job, and what for. `None` where there is nothing to choose, or it is all the same.
-    pub(super) fn chosen(&self, job: &J, choose: &mut Choose<'_, J>) -> Option<(usize, Affinity)> {
-        let free = self.crews.iter().enumerate().filter(|(_, crew)| crew.free() > 0);
-        let each = free.flat_map(|(at, crew)| crew.announced.free().into_iter().map(move |affinity| (at, affinity)));
-        let (mut crews, affinities): (Vec<usize>, Vec<Affinity>) = each.unzip();
-        if crews.len() < 2 {
+    /// A crew says what each of its threads announces.
+    pub(crate) fn announce_affinities(&mut self, crew: CrewId, affinities: Vec<Affinity>) {
+        let Some(at) = self.find(crew) else { return };
+        if let Some(choices) = &mut self.choices {
+            choices.set_aside(crew, &mut self.crews[at].announced);
+        }
+        self.change(at, |crew| crew.announced.set(affinities));
+    }
+
+    /// The crew that the user chooses for a job that waits, and what for, to be given to it. `None` where there is nothing to choose, or it
+    /// is all the same.
+    pub(super) fn choose(&mut self, slot: usize, choose: &mut Choose<'_, J>) -> Option<(usize, Affinity)> {
+        let choices = self.choices.get_or_insert_with(|| Choices::of(&mut self.crews));
+        if choices.values.len() < 2 {
             return None;
         }
-        let chosen = choose(job, &affinities).filter(|chosen| *chosen < crews.len())?;
-        Some((crews.swap_remove(chosen), affinities[chosen].clone()))
+        let job = self.queue.waiting_at(slot)?;
+        let chosen = choose(job, &choices.values).filter(|chosen| *chosen < choices.values.len())?;
+        let crew = choices.crews[chosen];
+        let at =
+            self.crews.binary_search_by_key(&crew, |crew| crew.id).expect("a crew that has a free thread is there");
+        Some((at, choices.take(chosen, &mut self.crews[at].announced)))
+    }
+}
+
+impl Choices {
+    /// From now on, as the user chooses.
+    fn of(crews: &mut [Crew]) -> Self {
+        let mut choices = Self::none();
+        crews.iter_mut().for_each(|crew| choices.keep(crew.id, crew.free() > 0, &mut crew.announced));
+        choices
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::hash::Hasher;
+
+    use super::*;
+
+    const THREADS: usize = 1000;
+
+    thread_local! {
+        static CLONED: Cell<usize> = const { Cell::new(0) };
+        static COMPARED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Counts what is done with it.
+    #[derive(Debug, Default)]
+    struct Value(usize);
+
+    impl Clone for Value {
+        fn clone(&self) -> Self {
+            CLONED.set(CLONED.get() + 1);
+            Self(self.0)
+        }
+    }
+
+    impl PartialEq for Value {
+        fn eq(&self, other: &Self) -> bool {
+            COMPARED.set(COMPARED.get() + 1);
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Value {}
+
+    impl Hash for Value {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+
+    #[test]
+    fn what_a_job_costs_does_not_depend_on_how_many_values_there_are() {
+        let (crew, mut announced, mut choices) = (CrewId(1), Announced::default(), Choices::none());
+        announced.set((0..THREADS).map(Value).collect());
+        choices.keep(crew, true, &mut announced);
+        assert_eq!(choices.values.len(), THREADS);
+        CLONED.set(0);
+        COMPARED.set(0);
+        for slot in 0..THREADS {
+            let chosen = choices.values.iter().position(|value| value.0 == slot).expect("it is free");
+            let value = choices.take(chosen, &mut announced);
+            announced.give(slot, value);
+            choices.keep(crew, slot + 1 < THREADS, &mut announced);
+        }
+        assert!(choices.is_empty());
+        for slot in 0..THREADS {
+            announced.release(slot);
+            choices.keep(crew, true, &mut announced);
+        }
+        assert_eq!(choices.values.len(), THREADS);
+        assert_eq!(CLONED.get(), 0);
+        // Found by its hash, once as it is given and once as it is free again; hashes may be nearly the same.
+        assert!(COMPARED.get() < 3 * THREADS);
     }
 }

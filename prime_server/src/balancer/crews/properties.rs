@@ -9,6 +9,7 @@ use proptest::test_runner::TestCaseResult;
 
 use super::super::test_job::{TestJob, job};
 use super::*;
+use crate::affinity::Affinity;
 
 const ATTEMPTS: u32 = 2;
 
@@ -465,5 +466,6 @@ proptest! {
         model.step(Event::Clear)?;
         prop_assert!(model.jobs.values().all(|job| job.ended));
         prop_assert_eq!((model.crews.free, model.crews.room), (0, 0));
+        prop_assert!(model.crews.choices.is_none_or(|choices| choices.is_empty()), "nobody is left to choose");
     }
 }

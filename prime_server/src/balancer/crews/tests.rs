@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::test_job::{TestJob, job};
 use super::*;
+use crate::affinity::Affinity;
 use crate::labels::Labels;
 use crate::{Kind, Priority, Tenant};
 

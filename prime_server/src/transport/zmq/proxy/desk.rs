@@ -328,18 +328,28 @@ impl Desk {
         }
     }
 
-    /// Gives what can be given to workers. While it drains, what workers give back goes elsewhere.
-    pub(super) fn assign(&mut self, now: Instant) {
+    /// Whether the user chooses among workers.
+    pub(super) fn chooses(&self) -> bool {
+        self.chooser.is_some()
+    }
+
+    /// Gives what can be given to workers, so many jobs at most. Returns whether there may be more. While it drains, what workers give back
+    /// goes elsewhere.
+    pub(super) fn assign(&mut self, most: usize, now: Instant) -> bool {
         if self.draining {
-            return self.give_back();
+            self.give_back();
+            return false;
         }
         let mut choose = self
             .chooser
             .as_ref()
             .map(|chooser| |held: &Held, free: &[Affinity]| chooser.choose(&task::head(&held.body)?, free));
-        while let Some((crew, key, held)) =
-            self.crews.assign(choose.as_mut().map(|choose| choose as &mut Choose<'_, Held>), now)
+        let mut given = 0;
+        while given < most
+            && let Some((crew, key, held)) =
+                self.crews.assign(choose.as_mut().map(|choose| choose as &mut Choose<'_, Held>), now)
         {
+            given += 1;
             let Some(peer) = self.by_crew.get(&crew) else { continue };
             self.gauges.counts.waited(now.saturating_duration_since(held.since));
             self.peers[*peer].outbox.push(&Command::Job {
@@ -351,6 +361,7 @@ impl Desk {
             });
         }
         self.crews.hopeless().iter().for_each(|held| self.hopeless(held));
+        given == most
     }
 
     /// What there is to send, each to its peer. Returns whether by that there is more to do.

@@ -32,6 +32,11 @@ use crate::{StartError, endpoint};
 /// its own where peers send without one, and no beat would leave.
 const CATCH_UP: usize = 16 * BATCH;
 
+/// Jobs given to workers in one turn, after which what was said leaves, beats among it. Fewer where the user chooses, whose function takes
+/// its time over each.
+const MOST_GIVEN: usize = 16 * BATCH;
+const MOST_CHOSEN: usize = 64;
+
 /// Longer than a turn takes that was not held up.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -164,7 +169,8 @@ impl Proxy {
         self.turned = now;
         let more = self.receive(now, if late { CATCH_UP } else { BATCH });
         self.desk.keep_time(now);
-        self.desk.assign(now);
+        let most = if self.desk.chooses() { MOST_CHOSEN } else { MOST_GIVEN };
+        let more = self.desk.assign(most, now) || more;
         self.desk.show();
         let socket = &self.socket;
         let lost = self.desk.outgoing(now, |route, outbox| outbox.send(socket, Some(route)) == Sent::All);
@@ -212,38 +218,55 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::mailbox::mailbox;
+    use crate::mailbox::{Post, mailbox};
     use crate::metrics::{Metrics, Share};
     use crate::security::Secured;
     use crate::transport::zmq::stand_in::until;
-    use crate::transport::zmq::wire::{Hello, MAGIC, Role, VERSION, encode};
+    use crate::transport::zmq::wire::{Hello, MAGIC, Role, StageTerms, VERSION, encode};
 
-    #[test]
-    fn a_turn_after_a_pause_ends_although_more_has_come() {
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn proxy(chooser: Option<Chooser>) -> (Proxy, Post<Order>) {
         let metrics = Metrics::new("test");
         let counts = Arc::new(metrics.stage("a", Share::Queue));
         let malformed = metrics.malformed.clone();
-        let gauges = Gauges { counts, load: Arc::default(), standing: Arc::default(), malformed: malformed.clone() };
-        let identity = Identity {
-            peer: [1; 16],
-            name: "me".to_owned(),
-            stage: "a".to_owned(),
-            terms: Terms::default(),
-            chooser: None,
-        };
-        let hour = Duration::from_secs(3600);
-        let options = Options { liveness: hour, wait: hour, secured: Secured::Open { insecure: false } };
-        let (_post, orders) = mailbox().unwrap();
-        let endpoint = format!("ipc://@prime-proxy-{}", std::process::id());
-        let mut proxy = Proxy::bind(&endpoint, identity, options, hour, orders, gauges).unwrap();
+        let gauges = Gauges { counts, load: Arc::default(), standing: Arc::default(), malformed };
+        let (name, stage, terms) = ("me".to_owned(), "a".to_owned(), Terms::default());
+        let chooses = chooser.is_some();
+        let identity = Identity { peer: [1; 16], name, stage, terms, chooser };
+        let options = Options { liveness: HOUR, wait: HOUR, secured: Secured::Open { insecure: false } };
+        let (post, orders) = mailbox().unwrap();
+        let endpoint = format!("ipc://@prime-proxy-{}-{chooses}", std::process::id());
+        (Proxy::bind(&endpoint, identity, options, HOUR, orders, gauges).unwrap(), post)
+    }
 
+    /// A peer that has said HELLO: a worker of so many threads, or a front end.
+    fn peer(proxy: &Proxy, slots: Option<u32>) -> zmq::Socket {
         let peer = zmq::Context::new().socket(zmq::DEALER).unwrap();
-        crate::transport::zmq::set_up(&peer, &endpoint).unwrap();
-        peer.connect(&endpoint).unwrap();
-        let (magic, version, liveness, role) = (MAGIC, VERSION, 3_600_000, Role::FrontEnd);
-        let (name, stage, message, worker) = ("flood", "a", None, None);
-        let hello = Hello { magic, version, liveness, peer: [2; 16], name, role, stage, message, worker };
+        crate::transport::zmq::set_up(&peer, proxy.endpoint()).unwrap();
+        peer.connect(proxy.endpoint()).unwrap();
+        let worker = slots.map(|slots| StageTerms {
+            slots,
+            queue: 1,
+            timeout: None,
+            idempotent: false,
+            strict_priority: false,
+            max_delay: None,
+            refuse_hopeless: false,
+        });
+        let (magic, version, liveness) = (MAGIC, VERSION, 3_600_000);
+        let (role, id) = if worker.is_some() { (Role::Worker, 2) } else { (Role::FrontEnd, 3) };
+        let (name, stage, message) = ("peer", "a", None);
+        let hello = Hello { magic, version, liveness, peer: [id; 16], name, role, stage, message, worker };
         peer.send(encode(&Command::Hello(hello)), 0).unwrap();
+        peer
+    }
+
+    #[test]
+    fn a_turn_after_a_pause_ends_although_more_has_come() {
+        let (mut proxy, _post) = proxy(None);
+        let malformed = proxy.desk.gauges().malformed.clone();
+        let peer = peer(&proxy, None);
         let all = 3 * CATCH_UP as u64;
         for _ in 0..all {
             peer.send(&[99][..], 0).unwrap();
@@ -254,6 +277,29 @@ mod tests {
             proxy.turn(now);
             assert!(malformed.get() - before <= CATCH_UP as u64);
             (malformed.get() == all).then_some(())
+        });
+    }
+
+    #[test]
+    fn a_turn_ends_although_there_are_more_jobs_that_the_user_can_choose_a_worker_for() {
+        let (mut proxy, _post) = proxy(Some(Chooser::new(|_, _| Some(0))));
+        let all = 3 * MOST_CHOSEN;
+        let _worker = peer(&proxy, Some(all as u32));
+        let turn = |proxy: &mut Proxy| {
+            let more = proxy.turn(Instant::now());
+            let (_, waiting, running) = proxy.desk.gauges().load.of("");
+            assert!(more || waiting == 0, "it goes on without a pause");
+            (waiting, running)
+        };
+        let front_end = peer(&proxy, None);
+        let job = |job| encode(&Command::Job { job, left: 3_600_000_000, attempt: 1, always: true, body: b"task" });
+        front_end.send_multipart((0..all as u64).map(job), 0).unwrap();
+        let mut before = 0;
+        until("all are given", || {
+            let (waiting, now) = turn(&mut proxy);
+            assert!(now <= before + MOST_CHOSEN);
+            before = now;
+            (waiting == 0 && now == all).then_some(())
         });
     }
 }

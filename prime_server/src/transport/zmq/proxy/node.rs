@@ -58,7 +58,7 @@ impl Node {
     /// As a turn of the loop ends.
     pub(in crate::transport::zmq) fn turn(&mut self, now: Instant) {
         self.desk.keep_time(now);
-        self.desk.assign(now);
+        self.desk.assign(usize::MAX, now);
         let (mail, deaf) = (&mut self.mail, &self.deaf);
         self.desk.outgoing(now, |route, outbox| {
             let frames = outbox.take_frames();

@@ -83,7 +83,7 @@ fn a_worker_is_given_no_more_than_it_announced_and_the_next_when_one_has_ended()
 fn what_there_is_for_a_peer_in_one_turn_is_sent_at_once() {
     let mut scene = Scene::with_worker(3);
     (1..=3).for_each(|job| scene.job(A, job));
-    scene.node.desk.assign(scene.now);
+    scene.node.desk.assign(usize::MAX, scene.now);
     let mut messages = Vec::new();
     scene.node.desk.outgoing(scene.now, |route, outbox| {
         messages.push((route.to_vec(), outbox.take_frames().len()));

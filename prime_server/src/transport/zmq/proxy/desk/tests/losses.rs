@@ -100,7 +100,7 @@ fn a_peer_that_does_not_take_what_it_is_sent_is_lost() {
     scene.worker(V, IDEMPOTENT);
     scene.node.deaf.insert(W.into());
     scene.say(A, &Command::Window { job: 1, received: 0, kept: 0 });
-    scene.node.desk.assign(scene.now);
+    scene.node.desk.assign(usize::MAX, scene.now);
     assert!(scene.node.desk.outgoing(scene.now, |route, _| route != W), "there is more to do by that");
     assert_eq!(scene.said(A)[0], Command::Retried { job: 1, attempt: 2 });
     assert_eq!(scene.given(V).len(), 1);
