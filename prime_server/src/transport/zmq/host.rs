@@ -197,7 +197,7 @@ impl Host {
         self.handle(&mut events, now);
         self.start_arrived(now);
         self.give_back(now);
-        self.announce();
+        self.announce(now);
         self.tell_affinities();
         self.links.flush(now, &mut events);
         self.handle(&mut events, now);
@@ -401,10 +401,10 @@ impl Host {
     }
 
     /// Tells the proxies how many jobs this process can have, where that has changed.
-    fn announce(&mut self) {
+    fn announce(&mut self, now: Instant) {
         let links = &mut self.links;
         let tell = |link, slots, ahead| links.send(link, &Command::Announce { slots, ahead });
-        self.capacity.announce(self.pool.turns(), self.jobs.places(), tell);
+        self.capacity.announce(self.pool.turns(), self.jobs.places(), now, tell);
     }
 
     /// Says whether anybody gives this process work.

@@ -1,6 +1,7 @@
 //! Front ends, proxies and workers in one process, with a network between them that delivers when the test says, and loses links.
 
 mod properties;
+mod turns;
 mod workers;
 
 use std::collections::{HashMap, VecDeque};
@@ -206,29 +207,36 @@ impl Network {
     }
 }
 
+const TERMS: StageTerms = StageTerms {
+    slots: SLOTS,
+    queue: 3,
+    timeout: None,
+    idempotent: false,
+    strict_priority: false,
+    max_delay: None,
+    refuse_hopeless: false,
+};
+
 fn hello(end: End, stage: usize) -> Vec<u8> {
-    let terms = StageTerms {
-        slots: SLOTS,
-        queue: 3,
-        timeout: None,
-        idempotent: stage == 0,
-        strict_priority: false,
-        max_delay: None,
-        refuse_hopeless: false,
-    };
-    let (role, worker, id): (Role, Option<StageTerms>, PeerId) = match end {
-        End::FrontEnd(at) => (Role::FrontEnd, None, [at as u8; 16]),
-        End::Worker(at) => (Role::Worker, Some(terms), [0x80 + at as u8; 16]),
-    };
-    encode(&Command::Hello(Hello {
+    encode(&Command::Hello(match end {
+        End::FrontEnd(at) => hello_of(Role::FrontEnd, [at as u8; 16], stage),
+        End::Worker(at) => {
+            let terms = StageTerms { idempotent: stage == 0, ..TERMS };
+            Hello { worker: Some(terms), ..hello_of(Role::Worker, [0x80 + at as u8; 16], stage) }
+        }
+    }))
+}
+
+fn hello_of(role: Role, peer: PeerId, stage: usize) -> Hello<'static> {
+    Hello {
         magic: MAGIC,
         version: VERSION,
         liveness: millis(LIVENESS),
-        peer: id,
+        peer,
         name: "peer",
         role,
         stage: STAGES[stage],
         message: None,
-        worker,
-    }))
+        worker: None,
+    }
 }
