@@ -64,6 +64,8 @@ pub(crate) struct Crews<J> {
     room: usize,
     /// What the user can choose among, once that was asked for.
     choices: Option<Choices>,
+    /// A crew has announced something that was not looked at yet.
+    news: bool,
     /// How many jobs were done, which says what was done last.
     done: u64,
     /// Jobs that were not given to a crew, since they could not be done in time.
@@ -131,6 +133,7 @@ impl<J: Job> Crews<J> {
             free: 0,
             room: 0,
             choices: None,
+            news: false,
             done: 0,
             hopeless: Vec::new(),
             left: None,

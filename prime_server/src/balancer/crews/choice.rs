@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::{Crew, CrewId, Crews};
+use super::{CrewId, Crews};
 use crate::affinity::Affinity;
 use crate::balancer::Job;
 
@@ -27,6 +27,8 @@ pub(super) struct Choices<A = Affinity> {
 /// What a crew's threads announce.
 #[derive(Debug, Default)]
 pub(super) struct Announced<A = Affinity> {
+    /// What was announced last, until it is looked at: a crew may say something else many times before there is something to choose.
+    news: Option<Vec<A>>,
     counts: HashMap<A, Count>,
     /// What jobs that it holds were given to it for, by their slots in the queue.
     given: HashMap<usize, A>,
@@ -46,8 +48,9 @@ struct Count {
 }
 
 impl<A: Clone + Default + Eq + Hash> Announced<A> {
-    /// Its threads announce all this now. None of its values is among the choices.
-    fn set(&mut self, all: Vec<A>) {
+    /// Looks at what its threads announce now. None of its values is among the choices.
+    fn renew(&mut self) {
+        let Some(all) = self.news.take() else { return };
         self.aside.clear();
         self.counts.retain(|_, count| {
             count.threads = 0;
@@ -136,20 +139,30 @@ impl<A: Clone + Default + Eq + Hash> Choices<A> {
 impl<J: Job> Crews<J> {
     /// A crew says what each of its threads announces.
     pub(crate) fn announce_affinities(&mut self, crew: CrewId, affinities: Vec<Affinity>) {
-        let Some(at) = self.find(crew) else { return };
-        if let Some(choices) = &mut self.choices {
-            choices.set_aside(crew, &mut self.crews[at].announced);
+        if let Some(at) = self.find(crew) {
+            self.crews[at].announced.news = Some(affinities);
+            self.news = true;
         }
-        self.change(at, |crew| crew.announced.set(affinities));
+    }
+
+    /// Brings what there is to choose up to date.
+    fn renew_choices(&mut self) {
+        let is_new = self.choices.is_none();
+        let choices = self.choices.get_or_insert_with(Choices::none);
+        if std::mem::take(&mut self.news) || is_new {
+            for crew in self.crews.iter_mut().filter(|crew| crew.announced.news.is_some() || is_new) {
+                choices.set_aside(crew.id, &mut crew.announced);
+                crew.announced.renew();
+                choices.keep(crew.id, crew.free() > 0, &mut crew.announced);
+            }
+        }
     }
 
     /// The crew that the user chooses for a job that waits, and what for, to be given to it. `None` where there is nothing to choose, or it
     /// is all the same.
     pub(super) fn choose(&mut self, slot: usize, choose: &mut Choose<'_, J>) -> Option<(usize, Affinity)> {
-        let choices = self.choices.get_or_insert_with(|| Choices::of(&mut self.crews));
-        if choices.values.len() < 2 {
-            return None;
-        }
+        self.renew_choices();
+        let choices = self.choices.as_mut().filter(|choices| choices.values.len() > 1)?;
         let job = self.queue.waiting_at(slot)?;
         let chosen = choose(job, &choices.values).filter(|chosen| *chosen < choices.values.len())?;
         let crew = choices.crews[chosen];
@@ -159,21 +172,15 @@ impl<J: Job> Crews<J> {
     }
 }
 
-impl Choices {
-    /// From now on, as the user chooses.
-    fn of(crews: &mut [Crew]) -> Self {
-        let mut choices = Self::none();
-        crews.iter_mut().for_each(|crew| choices.keep(crew.id, crew.free() > 0, &mut crew.announced));
-        choices
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::hash::Hasher;
+    use std::time::Instant;
 
     use super::*;
+    use crate::balancer::Options;
+    use crate::balancer::test_job::{TestJob, job};
 
     const THREADS: usize = 1000;
 
@@ -211,7 +218,8 @@ mod tests {
     #[test]
     fn what_a_job_costs_does_not_depend_on_how_many_values_there_are() {
         let (crew, mut announced, mut choices) = (CrewId(1), Announced::default(), Choices::none());
-        announced.set((0..THREADS).map(Value).collect());
+        announced.news = Some((0..THREADS).map(Value).collect());
+        announced.renew();
         choices.keep(crew, true, &mut announced);
         assert_eq!(choices.values.len(), THREADS);
         CLONED.set(0);
@@ -231,5 +239,30 @@ mod tests {
         assert_eq!(CLONED.get(), 0);
         // Found by its hash, once as it is given and once as it is free again; hashes may be nearly the same.
         assert!(COMPARED.get() < 3 * THREADS);
+    }
+
+    #[test]
+    fn what_a_crew_announces_is_looked_at_once_there_is_something_to_choose() {
+        let now = Instant::now();
+        let mut crews = Crews::new(Options::PLAIN);
+        let ids = [crews.enlist(), crews.enlist()];
+        for id in ids {
+            crews.announce(id, 1, 0);
+            crews.announce_affinities(id, vec!["old".into()]);
+        }
+        let mut seen = Vec::new();
+        for value in ["new", "newer"] {
+            crews.announce_affinities(ids[0], vec![value.into()]);
+            assert!(crews.crews[0].announced.news.is_some());
+        }
+        crews.offer(job(1), now).expect("it is taken");
+        let mut choose = |_: &TestJob, free: &[Affinity]| {
+            seen.extend_from_slice(free);
+            free.iter().position(|affinity| affinity == "newer")
+        };
+        let given = crews.assign(Some(&mut choose), now).map(|(crew, ..)| crew);
+        assert_eq!(given, Some(ids[0]));
+        seen.sort();
+        assert_eq!(seen, ["newer", "old"].map(Affinity::from));
     }
 }
