@@ -118,6 +118,14 @@ fn readable(frame: &[u8]) -> String {
     })
 }
 
+#[test]
+fn a_limit_below_a_millisecond_is_told_as_one() {
+    for (micros, ms) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2), (5_000_000, 5000)] {
+        assert_eq!(millis(Duration::from_micros(micros)), ms);
+    }
+    assert_eq!(millis(Duration::MAX), u64::MAX);
+}
+
 const COMMANDS: &str = "
     005052494D45018780808010sixteen.bytes...04text0004text0000
     005052494D45018780808010sixteen.bytes...04text0104text0104text878080801001AC028780808010018780808010010101878080801001
