@@ -1,5 +1,6 @@
 //! Endpoints that a process of ours listens at, checked before ZeroMQ reads them, which understands what nobody meant.
 
+use std::ffi::{CStr, CString, c_int};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
@@ -45,17 +46,32 @@ pub(crate) fn path(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Why an address cannot be had, and what can be done about it.
-pub(crate) fn remedy(error: zmq::Error) -> String {
-    match error {
-        zmq::Error::EADDRINUSE => "another socket listens there; end that process or take another port".to_owned(),
-        zmq::Error::EADDRNOTAVAIL => "no network interface of this machine has that address".to_owned(),
-        zmq::Error::EACCES => {
+/// Binds a socket. An error is why the address cannot be had, and what can be done about it.
+///
+/// The zmq crate's own `bind` panics on errors that it has no name for, such as that of a full disk.
+#[allow(unsafe_code)]
+pub(crate) fn bind(socket: &mut zmq::Socket, address: &str) -> Result<(), String> {
+    let address = CString::new(address).map_err(|_| "an address has no zero bytes")?;
+    // SAFETY: the socket is open, as it is there, and the address ends with a zero byte.
+    let bound = unsafe { zmq_sys::zmq_bind(socket.as_mut_ptr(), address.as_ptr()) };
+    // SAFETY: it may always be asked for.
+    if bound == 0 { Ok(()) } else { Err(remedy(unsafe { zmq_sys::zmq_errno() })) }
+}
+
+#[allow(unsafe_code)]
+fn remedy(errno: c_int) -> String {
+    let known = match errno {
+        libc::EADDRINUSE => "another socket listens there; end that process or take another port",
+        libc::EADDRNOTAVAIL => "no network interface of this machine has that address",
+        libc::EACCES => {
             "that is not allowed: ports below 1024 need the privilege CAP_NET_BIND_SERVICE, paths a folder that may be written to"
-                .to_owned()
         }
-        error => error.to_string(),
-    }
+        libc::ENOSPC | libc::EDQUOT => "there is no room left on that file system; make some or take another path",
+        libc::EROFS => "that file system cannot be written to; take another path",
+        // SAFETY: the text is there for ever, and ends with a zero byte.
+        other => return unsafe { CStr::from_ptr(zmq_sys::zmq_strerror(other)) }.to_string_lossy().into_owned(),
+    };
+    known.to_owned()
 }
 
 #[cfg(test)]
@@ -103,5 +119,26 @@ mod tests {
         assert!(problem("socket").contains("another process listens"));
         drop(listener);
         assert_eq!(path(&at("socket")), Ok(()), "what a dead process left is taken");
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_said_whatever_it_is() {
+        let mut socket = zmq::Context::new().socket(zmq::ROUTER).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let problem = bind(&mut socket, &format!("ipc://{}/socket", file.path().display())).unwrap_err();
+        assert_eq!(problem, "Not a directory");
+        assert!(bind(&mut socket, "ipc://@a\0b").unwrap_err().contains("zero bytes"));
+        bind(&mut socket, "tcp://127.0.0.1:0").unwrap();
+        let taken = socket.get_last_endpoint().unwrap().unwrap();
+        assert!(bind(&mut socket, &taken).unwrap_err().contains("take another port"));
+        for (errno, says) in [
+            (libc::ENOSPC, "make some"),
+            (libc::EDQUOT, "make some"),
+            (libc::EROFS, "cannot be written"),
+            (libc::EACCES, "not allowed"),
+            (libc::EADDRNOTAVAIL, "no network interface"),
+        ] {
+            assert!(remedy(errno).contains(says));
+        }
     }
 }

@@ -115,8 +115,8 @@ impl StreamListener {
             Ok(socket)
         };
         let system = |source: zmq::Error| StartError::System { doing: "open a ZeroMQ socket", source: source.into() };
-        let socket = open().map_err(system)?;
-        socket.bind(&address).map_err(|error| refuse(&endpoint::remedy(error)))?;
+        let mut socket = open().map_err(system)?;
+        endpoint::bind(&mut socket, &address).map_err(|problem| refuse(&problem))?;
         let bound = socket.get_last_endpoint().map_err(system)?.unwrap_or_else(|_| endpoint.to_owned());
         let endpoint = bound.trim_end_matches('\0').to_owned();
         Ok(Self {

@@ -1,6 +1,6 @@
 //! A socket, and what the operating system says of its connections.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,6 +49,12 @@ impl Deref for Monitored {
 
     fn deref(&self) -> &zmq::Socket {
         &self.socket
+    }
+}
+
+impl DerefMut for Monitored {
+    fn deref_mut(&mut self) -> &mut zmq::Socket {
+        &mut self.socket
     }
 }
 

@@ -101,10 +101,10 @@ impl Proxy {
             socket.set_router_mandatory(true)?;
             let doorkeeper = options.secured.bind(&context, &socket)?;
             let socket = Monitored::new(&context, socket, [zmq::SocketEvent::DISCONNECTED])?;
-            socket.bind(&address)?;
             Ok((socket, doorkeeper))
         };
-        let (socket, doorkeeper) = open().map_err(|error| refuse(endpoint::remedy(error)))?;
+        let (mut socket, doorkeeper) = open().map_err(|error| refuse(error.to_string()))?;
+        endpoint::bind(&mut socket, &address).map_err(refuse)?;
         let bound = socket.get_last_endpoint().ok().and_then(Result::ok);
         let endpoint = bound.unwrap_or(address);
         let mut desk = Desk::new(identity.peer, identity.name, identity.stage, options, identity.terms, gauges);
