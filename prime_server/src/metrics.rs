@@ -23,6 +23,10 @@ pub(crate) enum Ended {
     Panicked,
     /// The queue was full: 503.
     QueueFull,
+    /// No worker was there for too long: 503.
+    NoWorker,
+    /// It waited at a proxy that drains, and its front end sends it elsewhere.
+    GivenBack,
     /// It takes longer than the time that it had left: 504.
     Hopeless,
     /// The worker was lost: 502.
@@ -34,12 +38,14 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    const ALL: [Ended; 14] = [
+    const ALL: [Ended; 16] = [
         Ended::Forwarded,
         Ended::Answered,
         Ended::Done,
         Ended::Panicked,
         Ended::QueueFull,
+        Ended::NoWorker,
+        Ended::GivenBack,
         Ended::Hopeless,
         Ended::Lost,
         Ended::HopLimit,
@@ -62,6 +68,8 @@ impl Ended {
             Ended::Done => "done",
             Ended::Panicked => "panicked",
             Ended::QueueFull => "queue_full",
+            Ended::NoWorker => "no_worker",
+            Ended::GivenBack => "given_back",
             Ended::Hopeless => "hopeless",
             Ended::Lost => "lost",
             Ended::HopLimit => "hop_limit",
@@ -129,6 +137,20 @@ impl StageMetrics {
     /// How many jobs ran, and for how long all together.
     pub(crate) fn runs(&self) -> (u64, Duration) {
         (self.run_time.get_sample_count(), Duration::from_secs_f64(self.run_time.get_sample_sum()))
+    }
+}
+
+#[cfg(test)]
+impl StageMetrics {
+    /// How many jobs ended, by how, where that is not 0.
+    pub(crate) fn ends(&self) -> Vec<(&'static str, u64)> {
+        let counts = Ended::ALL.iter().zip(&self.ended).map(|(how, count)| (how.as_str(), count.get()));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How many jobs have waited.
+    pub(crate) fn waits(&self) -> u64 {
+        self.queue_delay.get_sample_count()
     }
 }
 

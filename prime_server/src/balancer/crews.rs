@@ -250,7 +250,11 @@ impl<J: Job> Crews<J> {
     ///
     /// No job overtakes another one whose turn is before it. So while a job that was [`returned`](Self::returned) is the next and waits for a
     /// free thread, none is given ahead, as that has just been in vain.
-    pub(crate) fn assign(&mut self, choose: Option<&mut Choose<'_, J>>, now: Instant) -> Option<(CrewId, JobKey, &J)> {
+    pub(crate) fn assign(
+        &mut self,
+        choose: Option<&mut Choose<'_, J>>,
+        now: Instant,
+    ) -> Option<(CrewId, JobKey, &mut J)> {
         if self.free == 0 && self.room == 0 {
             return None;
         }

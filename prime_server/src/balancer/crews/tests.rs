@@ -40,11 +40,11 @@ fn jobs_are_given_in_the_order_they_came() {
     let (mut crews, now) = crews(OPTIONS);
     let crew = enlist(&mut crews, 2, 0);
     let keys = [1, 2, 3].map(|id| offer(&mut crews, id, now));
-    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[0], &job(1))));
-    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[1], &job(2))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[0], &mut job(1))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[1], &mut job(2))));
     assert_eq!(crews.assign(None, Instant::now()), None);
     assert_eq!(crews.done(crew, keys[1], RAN, RAN), Some(job(2)));
-    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[2], &job(3))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[2], &mut job(3))));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_returned_job_goes_before_all_others_to_another_free_crew_as_the_same_attemp
     crews.returned(first, keys[1]);
     let other = enlist(&mut crews, 9, 0);
     crews.done(first, keys[0], RAN, RAN);
-    assert_eq!(crews.assign(None, Instant::now()), Some((other, keys[1], &job(2))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((other, keys[1], &mut job(2))));
 }
 
 #[test]
@@ -263,9 +263,9 @@ fn lost_jobs_are_tried_again_before_all_others_and_in_their_order() {
     assert_eq!(crews.get(keys[0]), Some(&attempt(1, 2)));
     let crew = enlist(&mut crews, 3, 0);
     assert_ne!(crew, lost);
-    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[0], &attempt(1, 2))));
-    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[1], &attempt(2, 2))));
-    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[2], &job(3))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[0], &mut attempt(1, 2))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[1], &mut attempt(2, 2))));
+    assert_eq!(crews.assign(None, Instant::now()), Some((crew, keys[2], &mut job(3))));
 }
 
 #[test]

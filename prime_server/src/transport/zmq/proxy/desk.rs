@@ -14,7 +14,7 @@ use super::super::Options;
 use super::super::fragments::{Assembly, TooLarge};
 use super::super::outbox::Outbox;
 use super::super::task;
-use super::super::wire::{Command, Failure, Outcome, PeerId, Status, decode, encode, micros};
+use super::super::wire::{Command, Failure, Outcome, PeerId, Status, decode, encode, micros, reason};
 use super::gauges::Gauges;
 use super::job::Held;
 use crate::affinity::Affinity;
@@ -183,7 +183,8 @@ impl Desk {
                 let deadline = task::deadline(left, now);
                 let deadline = self.timeout.map_or(deadline, |timeout| deadline.min(now + timeout));
                 let (labels, body) = (task::labels(body), Bytes::copy_from_slice(body));
-                let held = Held { sender: peer, number: job, since: now, deadline, attempt, always, labels, body };
+                let (sender, number, since, given) = (peer, job, now, false);
+                let held = Held { sender, number, since, given, deadline, attempt, always, labels, body };
                 self.job(peer, job, held, now);
             }
             (Kind::FrontEnd { .. }, Command::Cancel { job, reason }) => self.cancel(peer, job, reason),
@@ -251,9 +252,12 @@ impl Desk {
         }
     }
 
-    fn cancel_key(&mut self, key: JobKey, reason: u8) {
-        if let Some(Cancelled::Running(crew, _)) = self.crews.cancel(key) {
-            self.tell_crew(crew, &Command::Cancel { job: key.to_bits(), reason });
+    fn cancel_key(&mut self, key: JobKey, code: u8) {
+        let Some(cancelled) = self.crews.cancel(key) else { return };
+        // What is no reason of ours is one of not waiting for it too.
+        self.gauges.counts.ended(Ended::Cancelled(reason(code).unwrap_or(Reason::Disconnected)));
+        if let Cancelled::Running(crew, _) = cancelled {
+            self.tell_crew(crew, &Command::Cancel { job: key.to_bits(), reason: code });
         }
     }
 
@@ -351,7 +355,9 @@ impl Desk {
         {
             given += 1;
             let Some(peer) = self.by_crew.get(&crew) else { continue };
-            self.gauges.counts.waited(now.saturating_duration_since(held.since));
+            if !std::mem::replace(&mut held.given, true) {
+                self.gauges.counts.waited(now.saturating_duration_since(held.since));
+            }
             self.peers[*peer].outbox.push(&Command::Job {
                 job: key.to_bits(),
                 left: micros(held.deadline.saturating_duration_since(now)),
@@ -462,6 +468,7 @@ impl Desk {
     /// What waits is to be sent elsewhere.
     fn give_back(&mut self) {
         for held in self.crews.clear() {
+            self.gauges.counts.ended(Ended::GivenBack);
             self.fail(held.sender, held.number, Failure::Gone);
         }
     }

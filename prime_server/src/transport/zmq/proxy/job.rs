@@ -14,6 +14,8 @@ pub(super) struct Held {
     pub(super) sender: usize,
     pub(super) number: u64,
     pub(super) since: Instant,
+    /// It was given to a worker before.
+    pub(super) given: bool,
     pub(super) deadline: Instant,
     pub(super) attempt: u32,
     pub(super) always: bool,

@@ -4,6 +4,7 @@ mod affinity;
 mod jobs;
 mod links;
 mod losses;
+mod metrics;
 mod time;
 
 use super::*;

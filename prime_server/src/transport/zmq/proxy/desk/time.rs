@@ -32,8 +32,12 @@ impl Desk {
                     self.gauges.counts.ended(Ended::Cancelled(Reason::Overloaded));
                     self.fail(held.sender, held.number, Failure::Overloaded);
                 }
-                Overdue::Unattended(held) => self.fail(held.sender, held.number, Failure::NoWorker),
+                Overdue::Unattended(held) => {
+                    self.gauges.counts.ended(Ended::NoWorker);
+                    self.fail(held.sender, held.number, Failure::NoWorker);
+                }
                 Overdue::Running(crew, key, held) => {
+                    self.gauges.counts.ended(Ended::Cancelled(Reason::TimedOut));
                     self.fail(held.sender, held.number, Failure::TimedOut);
                     let reason = Reason::TimedOut.code();
                     self.tell_crew(crew, &Command::Cancel { job: key.to_bits(), reason });
