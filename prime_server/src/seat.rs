@@ -14,7 +14,6 @@ use crate::context::{Reason, Ticket};
 use crate::demotion::Gate;
 use crate::kernel::Tid;
 use crate::parking::Parking;
-use crate::worker::Leaving;
 
 /// One worker's.
 pub(crate) struct Seat {
@@ -42,7 +41,13 @@ pub(crate) enum Asked {
     /// To send a piece of that, when there is room for it.
     Piece(Arc<Ticket>, Bytes),
     /// To do what is left to do: its job is over, and it ends.
-    Leave(Box<Leaving>),
+    Leave(Box<dyn Unfinished>),
+}
+
+/// What a worker that ends has left to be done.
+pub(crate) trait Unfinished: fmt::Debug + Send {
+    /// Does it. To be called where others may wait for what is done.
+    fn finish(self: Box<Self>);
 }
 
 /// How a supervisor is woken.
@@ -154,9 +159,9 @@ impl Seat {
     }
 
     /// The worker, demoted: its job is over, and it ends. The supervisor does what is left to do.
-    pub(crate) fn leave(&self, leaving: Box<Leaving>) {
+    pub(crate) fn leave(&self, left: Box<dyn Unfinished>) {
         self.left.store(true, Ordering::Relaxed);
-        self.give(Asked::Leave(leaving));
+        self.give(Asked::Leave(left));
     }
 
     fn give(&self, asked: Asked) {

@@ -14,7 +14,7 @@ use crate::ids::StageId;
 use crate::metrics::StageMetrics;
 use crate::panics::{caught, log};
 use crate::runner::{Job, Runner, RunnerFactory};
-use crate::seat::Seat;
+use crate::seat::{Seat, Unfinished};
 use crate::transport::{Envelope, Next, Outlet, Pool, SeatSink, Source, StreamSink};
 use crate::{Affinity, StartError, Step};
 
@@ -66,7 +66,7 @@ struct Over {
 }
 
 /// A worker that was demoted and cannot return: what is left to do for it.
-pub(crate) struct Leaving {
+struct Leaving {
     worker: Worker,
     source: Source,
     ran: Box<Ran>,
@@ -244,10 +244,9 @@ impl Drop for Worker {
     }
 }
 
-impl Leaving {
-    /// Does it. To be called where others may wait for what is done.
-    pub(crate) fn finish(self) {
-        let Self { worker, mut source, ran } = self;
+impl Unfinished for Leaving {
+    fn finish(self: Box<Self>) {
+        let Self { worker, mut source, ran } = *self;
         let Ran { mut jobs, over } = *ran;
         let stage = worker.duties.stage;
         if let Err(panic) = caught(|| _ = worker.finish(&mut jobs, over, &mut source)) {
