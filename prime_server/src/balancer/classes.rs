@@ -30,7 +30,7 @@ impl Classes {
     pub(super) fn next(&self, order: Order) -> Option<usize> {
         match order {
             Order::Strict => self.0.first(),
-            Order::Weighted => self.0.next(|level| level),
+            Order::Weighted => self.0.next(),
         }
     }
 
@@ -51,18 +51,17 @@ impl Classes {
 
     /// A job of a level gets a slot.
     pub(super) fn begin(&mut self, level: usize) {
-        self.0.serve(level);
-        self.0.begin(level);
+        self.0.ledger_mut().begin(level);
     }
 
     /// A job of a level has no slot any more.
     pub(super) fn end(&mut self, level: usize) {
-        self.0.end(level);
+        self.0.ledger_mut().end(level);
     }
 
     /// A job of a level has had a slot for so long.
     pub(super) fn charge(&mut self, level: usize, time: Duration) {
-        self.0.charge(std::iter::once(level), time.as_secs_f64() / weight(level));
+        self.0.ledger_mut().charge(level, time.as_secs_f64() / weight(level));
     }
 }
 

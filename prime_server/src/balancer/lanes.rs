@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::classes::{Classes, Order};
 use super::costs::{Costs, PATIENCE};
 use super::delay::{Delay, rest};
-use super::shares::{Shares, bits};
-use super::tenants::{CREDIT, hand};
+use super::shares::bits;
+use super::tenants::{Accounts, hand};
 use crate::labels::Labels;
 use crate::{Kind, Priority, Tenant};
 
@@ -20,6 +20,8 @@ pub(super) struct LaneId {
     level: u8,
     flow: u8,
     kind: Kind,
+    /// Of the tenant whose job it is.
+    account: u32,
 }
 
 impl LaneId {
@@ -47,16 +49,12 @@ pub(super) struct Lanes {
     due: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Level {
     flows: Vec<Flow>,
-    shares: Shares,
-}
-
-impl Default for Level {
-    fn default() -> Self {
-        Self { flows: Vec::new(), shares: Shares::with_credit(CREDIT) }
-    }
+    /// The flows of which jobs wait, a bit each.
+    waiting: u128,
+    accounts: Accounts,
 }
 
 #[derive(Debug, Default)]
@@ -74,12 +72,13 @@ impl Lanes {
     pub(super) fn choose(&mut self, labels: Labels) -> LaneId {
         let Labels { priority, kind, tenant } = labels;
         let level = &mut self.levels[usize::from(priority.number())];
+        let account = level.accounts.open(tenant) as u32;
         let flow = level.shortest(tenant);
         let lanes = &mut level.flow(flow).lanes;
         if kind.index() >= lanes.len() {
             lanes.resize(kind.index() + 1, Lane::default());
         }
-        LaneId { level: priority.number(), flow: flow as u8, kind }
+        LaneId { level: priority.number(), flow: flow as u8, kind, account }
     }
 
     pub(super) fn lane(&mut self, id: LaneId) -> &mut Lane {
@@ -88,7 +87,7 @@ impl Lanes {
 
     /// A job has come into a lane.
     pub(super) fn entered(&mut self, id: LaneId) {
-        let LaneId { level, flow, kind } = id;
+        let LaneId { level, flow, kind, .. } = id;
         if kind.index() >= self.of_kind.len() {
             self.of_kind.resize(kind.index() + 1, 0);
         }
@@ -99,16 +98,16 @@ impl Lanes {
         of_flow.kinds |= 1 << kind.index();
         of_flow.waiting += 1;
         if of_flow.waiting == 1 {
-            if of_level.shares.first().is_none() {
+            if of_level.waiting == 0 {
                 self.classes.wait(level.into());
             }
-            of_level.shares.wait(flow.into());
+            of_level.waiting |= 1 << flow;
         }
     }
 
     /// A job has left a lane.
     pub(super) fn left(&mut self, id: LaneId) {
-        let LaneId { level, flow, kind } = id;
+        let LaneId { level, flow, kind, .. } = id;
         self.of_kind[kind.index()] -= 1;
         if self.of_kind[kind.index()] == 0 {
             self.kinds &= !(1 << kind.index());
@@ -121,34 +120,37 @@ impl Lanes {
         }
         if of_flow.waiting == 0 {
             of_flow.delay.emptied();
-            of_level.shares.none_waits(flow.into());
-            if of_level.shares.first().is_none() {
+            of_level.waiting &= !(1 << flow);
+            if of_level.waiting == 0 {
+                of_level.accounts.ledger_mut().begin_anew();
                 self.classes.none_waits(level.into());
             }
         }
     }
 
-    /// A tenant's job was taken from a lane, and has a slot. What a tenant has counts for its whole hand: with as many flows as it may use, it
-    /// has one share.
-    pub(super) fn took(&mut self, id: LaneId, tenant: Tenant) {
+    /// A job was taken from a lane, and has a slot.
+    pub(super) fn took(&mut self, id: LaneId) {
         self.classes.begin(id.level.into());
-        let Level { flows, shares } = &mut self.levels[usize::from(id.level)];
-        shares.serve(id.flow.into());
-        hand(tenant).for_each(|flow| shares.begin(flow));
+        let Level { flows, accounts, .. } = &mut self.levels[usize::from(id.level)];
+        accounts.ledger_mut().begin(id.account as usize);
         flows[usize::from(id.flow)].delay.took();
     }
 
-    /// A tenant's job of a lane has no slot any more.
-    pub(super) fn ended(&mut self, id: LaneId, tenant: Tenant) {
+    /// A job of a lane has no slot any more.
+    pub(super) fn ended(&mut self, id: LaneId) {
         self.classes.end(id.level.into());
-        let shares = &mut self.levels[usize::from(id.level)].shares;
-        hand(tenant).for_each(|flow| shares.end(flow));
+        self.levels[usize::from(id.level)].accounts.ledger_mut().end(id.account as usize);
     }
 
-    /// A tenant's job of a lane has had a slot for so long.
-    pub(super) fn charge(&mut self, id: LaneId, tenant: Tenant, time: Duration) {
+    /// A job of a lane has had a slot for so long.
+    pub(super) fn charge(&mut self, id: LaneId, time: Duration) {
         self.classes.charge(id.level.into(), time);
-        self.levels[usize::from(id.level)].shares.charge(hand(tenant), time.as_secs_f64());
+        self.levels[usize::from(id.level)].accounts.ledger_mut().charge(id.account as usize, time.as_secs_f64());
+    }
+
+    /// A job of a lane is over.
+    pub(super) fn gone(&mut self, id: LaneId) {
+        self.levels[usize::from(id.level)].accounts.close(id.account as usize);
     }
 
     /// The kinds of which jobs wait, a bit each.
@@ -156,30 +158,25 @@ impl Lanes {
         self.kinds
     }
 
-    /// The job that is to be taken next. `offered` says since when one waits.
+    /// The job that is to be taken next. `waits` says in which lane one waits, and since when.
     pub(super) fn next(
         &self,
         order: Order,
         costs: &Costs,
-        offered: impl Fn(usize) -> Instant,
+        waits: impl Fn(usize) -> (LaneId, Instant),
         now: Instant,
     ) -> Option<usize> {
-        let level = &self.levels[self.classes.next(order)?];
-        // Those of one tenant have had the same.
-        let oldest = |flow: usize| level.flows[flow].firsts().map(&offered).min();
-        let flow = &level.flows[level.shares.next(oldest)?];
-        let candidate =
-            |kind: usize| if flow.delay.is_overloaded() { flow.lanes[kind].last } else { flow.lanes[kind].first };
-        if flow.kinds.is_power_of_two() {
-            return candidate(flow.kinds.trailing_zeros() as usize);
+        let Level { flows, waiting, accounts } = &self.levels[self.classes.next(order)?];
+        let next_of = |flow: usize| flows[flow].next(costs, |job| waits(job).1, now);
+        if waiting.is_power_of_two() {
+            return next_of(waiting.trailing_zeros() as usize);
         }
-        let rank = |kind: usize, job: usize| {
-            let age = now.saturating_duration_since(offered(job)).as_secs_f64();
-            let cost = f64::from(PATIENCE) * costs.expected(Kind::from_byte(kind as u8)).as_secs_f64();
-            if flow.delay.is_overloaded() { cost + age } else { cost - age }
+        let rank = |job: usize| {
+            let (lane, since) = waits(job);
+            (accounts.ledger().rank(lane.account as usize), since)
         };
-        let candidates = bits(flow.kinds).filter_map(|kind| Some((kind, candidate(kind)?)));
-        candidates.map(|(kind, job)| (rank(kind, job), job)).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, job)| job)
+        let candidates = bits(*waiting).filter_map(next_of).map(|job| (rank(job), job));
+        candidates.min_by(|((a, since), _), ((b, other), _)| a.total_cmp(b).then(since.cmp(other))).map(|(_, job)| job)
     }
 
     /// The first of each lane in which jobs wait.
@@ -190,7 +187,7 @@ impl Lanes {
     /// Those in which jobs wait.
     fn flows(&self) -> impl Iterator<Item = &Flow> {
         let levels = self.classes.all().map(|level| &self.levels[level]);
-        levels.flat_map(|level| level.shares.all().map(|flow| &level.flows[flow]))
+        levels.flat_map(|level| bits(level.waiting).map(|flow| &level.flows[flow]))
     }
 
     /// Looks which flows are overloaded, which they are where their jobs have waited longer than the target for some time. To be called
@@ -201,8 +198,8 @@ impl Lanes {
         }
         self.due = Some(now + rest(target));
         for level in self.classes.all() {
-            let Level { flows, shares } = &mut self.levels[level];
-            for flow in shares.all() {
+            let Level { flows, waiting, .. } = &mut self.levels[level];
+            for flow in bits(*waiting) {
                 let flow = &mut flows[flow];
                 let Some(oldest) = flow.firsts().map(&offered).min() else { continue };
                 let before = flow.delay.is_overloaded();
@@ -250,6 +247,22 @@ impl Level {
 }
 
 impl Flow {
+    /// The one of its jobs that is to be taken next.
+    fn next(&self, costs: &Costs, offered: impl Fn(usize) -> Instant, now: Instant) -> Option<usize> {
+        let is_overloaded = self.delay.is_overloaded();
+        let candidate = |kind: usize| if is_overloaded { self.lanes[kind].last } else { self.lanes[kind].first };
+        if self.kinds.is_power_of_two() {
+            return candidate(self.kinds.trailing_zeros() as usize);
+        }
+        let rank = |kind: usize, job: usize| {
+            let age = now.saturating_duration_since(offered(job)).as_secs_f64();
+            let cost = f64::from(PATIENCE) * costs.expected(Kind::from_byte(kind as u8)).as_secs_f64();
+            if is_overloaded { cost + age } else { cost - age }
+        };
+        let candidates = bits(self.kinds).filter_map(|kind| Some((kind, candidate(kind)?)));
+        candidates.map(|(kind, job)| (rank(kind, job), job)).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, job)| job)
+    }
+
     fn firsts(&self) -> impl Iterator<Item = usize> {
         bits(self.kinds).filter_map(|kind| self.lanes[kind].first)
     }

@@ -10,7 +10,6 @@ use super::classes::Order;
 use super::costs::{Costs, Sample};
 use super::job::{Job, JobKey, Refused};
 use super::lanes::{LaneId, Lanes};
-use crate::Tenant;
 use crate::deadlines::Deadlines;
 use crate::ids::RequestId;
 
@@ -69,7 +68,6 @@ struct Entry<J, W, T> {
     serial: u64,
     id: RequestId,
     lane: LaneId,
-    tenant: Tenant,
     offered: Instant,
     expires: bool,
     /// It is tried although it will be late.
@@ -162,7 +160,12 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     /// The slot of the one that is to be taken next.
     pub(super) fn first(&self, now: Instant) -> Option<usize> {
-        self.lanes.next(self.options.order, &self.costs, |slot| self.entries[slot].offered, now)
+        self.lanes.next(
+            self.options.order,
+            &self.costs,
+            |slot| (self.entries[slot].lane, self.entries[slot].offered),
+            now,
+        )
     }
 
     /// As [`first`](Self::first), of those that can be done in time; the others are taken out, for `hopeless`.
@@ -232,14 +235,13 @@ impl<J: Job, W, T> Queue<J, W, T> {
     /// A job that was taken has had a slot for so long, and has it no more.
     pub(super) fn charge(&mut self, slot: usize, time: Duration) {
         self.leave_slot(slot);
-        let Entry { lane, tenant, .. } = self.entries[slot];
-        self.lanes.charge(lane, tenant, time);
+        self.lanes.charge(self.entries[slot].lane, time);
     }
 
     fn leave_slot(&mut self, slot: usize) {
-        let Entry { lane, tenant, has_slot, .. } = &mut self.entries[slot];
+        let Entry { lane, has_slot, .. } = &mut self.entries[slot];
         if std::mem::take(has_slot) {
-            self.lanes.ended(*lane, *tenant);
+            self.lanes.ended(*lane);
         }
     }
 
@@ -267,9 +269,9 @@ impl<J: Job, W, T> Queue<J, W, T> {
     /// Takes a waiting job. Its place is kept, with a note, until it is [finished](Self::finish).
     pub(super) fn take(&mut self, slot: usize, note: T, now: Instant) -> J {
         self.unlink(slot);
-        let Entry { lane, tenant, has_slot, .. } = &mut self.entries[slot];
+        let Entry { lane, has_slot, .. } = &mut self.entries[slot];
         *has_slot = true;
-        self.lanes.took(*lane, *tenant);
+        self.lanes.took(*lane);
         self.look(now);
         match std::mem::replace(&mut self.entries[slot].state, State::Taken(note)) {
             State::Waiting { job, .. } => job,
@@ -415,7 +417,6 @@ impl<J: Job, W, T> Queue<J, W, T> {
             serial: self.serial,
             id: job.id(),
             lane: self.lanes.choose(job.labels()),
-            tenant: job.labels().tenant,
             offered: now,
             expires: expires.is_some(),
             probes: false,
@@ -432,6 +433,7 @@ impl<J: Job, W, T> Queue<J, W, T> {
 
     fn remove(&mut self, slot: usize) -> Entry<J, W, T> {
         let removed = self.entries.remove(slot);
+        self.lanes.gone(removed.lane);
         self.abandoned -= usize::from(removed.abandoned);
         if removed.expires {
             self.count_stale();

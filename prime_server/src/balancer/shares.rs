@@ -12,10 +12,9 @@ pub(super) const MOST: usize = u128::BITS as usize;
 /// A new sample's part of the mean.
 const NEW: f64 = 1.0 / 16.0;
 
+/// What each has had. Who it is, is a number.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
-    /// Those of whom jobs wait, a bit each.
-    waiting: u128,
+pub(super) struct Ledger {
     of: Vec<Share>,
     /// The rank of the one that was served last.
     clock: f64,
@@ -34,63 +33,37 @@ struct Share {
     mean: f64,
 }
 
-impl Share {
-    fn rank(&self) -> f64 {
-        self.had + f64::from(self.running) * self.mean
-    }
-}
-
-impl Shares {
+impl Ledger {
     /// Of those that may save up so much while they have nothing to do.
     pub(super) fn with_credit(credit: Duration) -> Self {
         Self { credit: credit.as_secs_f64(), ..Self::default() }
     }
 
-    /// The first of those that wait, by number.
-    pub(super) fn first(&self) -> Option<usize> {
-        (self.waiting != 0).then(|| self.waiting.trailing_zeros() as usize)
+    /// Who has less goes first.
+    pub(super) fn rank(&self, who: usize) -> f64 {
+        self.of[who].rank()
     }
 
-    /// Whose job is to be taken next. Of equals it is the first by what `order` says.
-    pub(super) fn next<O: Ord>(&self, order: impl Fn(usize) -> O) -> Option<usize> {
-        if self.waiting.is_power_of_two() {
-            return self.first();
+    /// Somebody has something to do, and has saved up no more than it may.
+    pub(super) fn come(&mut self, who: usize) {
+        if who >= self.of.len() {
+            self.of.resize(who + 1, Share::default());
         }
-        let rank = |who: usize| self.of[who].rank();
-        self.all().min_by(|a, b| rank(*a).total_cmp(&rank(*b)).then_with(|| order(*a).cmp(&order(*b))))
-    }
-
-    /// Those of whom jobs wait.
-    pub(super) fn all(&self) -> impl Iterator<Item = usize> + use<> {
-        bits(self.waiting)
-    }
-
-    /// A job waits of somebody of whom none did.
-    pub(super) fn wait(&mut self, who: usize) {
-        self.make_room(who);
-        self.waiting |= 1 << who;
         let share = &mut self.of[who];
         share.had = share.had.max(self.clock - self.credit - f64::from(share.running) * share.mean);
     }
 
-    /// No job of somebody waits any more.
-    pub(super) fn none_waits(&mut self, who: usize) {
-        self.waiting &= !(1 << who);
-        if self.waiting == 0 {
-            // There was enough for all.
-            self.clock = self.most;
+    /// That number is somebody else's from now on.
+    pub(super) fn forget(&mut self, who: usize) {
+        if let Some(share) = self.of.get_mut(who) {
+            *share = Share::default();
         }
-    }
-
-    /// It is somebody's turn.
-    pub(super) fn serve(&mut self, who: usize) {
-        self.clock = self.clock.max(self.of[who].rank());
     }
 
     /// A job of somebody gets a slot.
     pub(super) fn begin(&mut self, who: usize) {
-        self.make_room(who);
         let share = &mut self.of[who];
+        self.clock = self.clock.max(share.rank());
         share.running += 1;
         self.most = self.most.max(share.rank());
     }
@@ -100,23 +73,69 @@ impl Shares {
         self.of[who].running -= 1;
     }
 
-    /// A job has had a slot for so many seconds, and all of these have it charged, who may have others that they are charged with too. So
-    /// each rises no higher than that one of them must which has had least: what one has had is never more than it was charged with alone, as in a
-    /// count-min sketch with conservative update (Estan and Varghese, 2002).
-    pub(super) fn charge(&mut self, whose: impl Iterator<Item = usize> + Clone, seconds: f64) {
-        let least = whose.clone().map(|who| self.of[who].had).fold(f64::INFINITY, f64::min);
-        for who in whose {
-            let Share { had, mean, .. } = &mut self.of[who];
-            *had = had.max(least + seconds);
-            *mean += (seconds - *mean) * NEW;
-            self.most = self.most.max(*had);
+    /// A job of somebody has had a slot for so many seconds.
+    pub(super) fn charge(&mut self, who: usize, seconds: f64) {
+        let Share { had, mean, .. } = &mut self.of[who];
+        *had += seconds;
+        *mean += (seconds - *mean) * NEW;
+        self.most = self.most.max(*had);
+    }
+
+    /// Nobody waits: there was enough for all.
+    pub(super) fn begin_anew(&mut self) {
+        self.clock = self.most;
+    }
+}
+
+impl Share {
+    fn rank(&self) -> f64 {
+        self.had + f64::from(self.running) * self.mean
+    }
+}
+
+/// Some that have shares, at most [`MOST`], and which of them have something to do.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    /// A bit each.
+    waiting: u128,
+    ledger: Ledger,
+}
+
+impl Shares {
+    /// The first of those that wait, by number.
+    pub(super) fn first(&self) -> Option<usize> {
+        (self.waiting != 0).then(|| self.waiting.trailing_zeros() as usize)
+    }
+
+    /// Whose job is to be taken next. Of equals it is the first.
+    pub(super) fn next(&self) -> Option<usize> {
+        if self.waiting.is_power_of_two() {
+            return self.first();
+        }
+        self.all().min_by(|a, b| self.ledger.rank(*a).total_cmp(&self.ledger.rank(*b)))
+    }
+
+    /// Those of whom jobs wait.
+    pub(super) fn all(&self) -> impl Iterator<Item = usize> + use<> {
+        bits(self.waiting)
+    }
+
+    /// A job waits of somebody of whom none did.
+    pub(super) fn wait(&mut self, who: usize) {
+        self.ledger.come(who);
+        self.waiting |= 1 << who;
+    }
+
+    /// No job of somebody waits any more.
+    pub(super) fn none_waits(&mut self, who: usize) {
+        self.waiting &= !(1 << who);
+        if self.waiting == 0 {
+            self.ledger.begin_anew();
         }
     }
 
-    fn make_room(&mut self, who: usize) {
-        if who >= self.of.len() {
-            self.of.resize(who + 1, Share::default());
-        }
+    pub(super) fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 }
 
@@ -138,16 +157,16 @@ mod tests {
 
     /// Somebody's job is taken, and has a slot for so long.
     fn serve(shares: &mut Shares, who: usize, time: Duration) {
-        shares.serve(who);
-        shares.begin(who);
-        shares.end(who);
-        shares.charge(std::iter::once(who), time.as_secs_f64());
+        let ledger = shares.ledger_mut();
+        ledger.begin(who);
+        ledger.end(who);
+        ledger.charge(who, time.as_secs_f64());
     }
 
     /// Serves whoever is next until it is another than `who`, a millisecond each. Returns how often it was that.
     fn before_others(shares: &mut Shares, who: usize) -> u32 {
         let mut times = 0;
-        while shares.next(|who| who) == Some(who) {
+        while shares.next() == Some(who) {
             serve(shares, who, MS);
             times += 1;
         }
@@ -156,7 +175,7 @@ mod tests {
 
     /// Somebody has been served alone for a second, and has more to do.
     fn busy(who: usize) -> Shares {
-        let mut shares = Shares::with_credit(CREDIT);
+        let mut shares = Shares { ledger: Ledger::with_credit(CREDIT), ..Shares::default() };
         shares.wait(who);
         (0..1000).for_each(|_| serve(&mut shares, who, MS));
         shares
@@ -199,12 +218,12 @@ mod tests {
         let mut shares = busy(0);
         shares.wait(1);
         before_others(&mut shares, 1);
-        shares.begin(1);
+        shares.ledger_mut().begin(1);
         (0..2).for_each(|_| serve(&mut shares, 0, MS));
-        assert_eq!(shares.next(|who| who), Some(1), "it is behind by two, less the one that runs");
-        (0..2).for_each(|_| shares.begin(1));
-        assert_eq!(shares.next(|who| who), Some(0));
-        (0..2).for_each(|_| shares.end(1));
-        assert_eq!(shares.next(|who| who), Some(1));
+        assert_eq!(shares.next(), Some(1), "it is behind by two, less the one that runs");
+        (0..2).for_each(|_| shares.ledger_mut().begin(1));
+        assert_eq!(shares.next(), Some(0));
+        (0..2).for_each(|_| shares.ledger_mut().end(1));
+        assert_eq!(shares.next(), Some(1));
     }
 }

@@ -2,23 +2,28 @@
 //!
 //! Stochastic fair queueing (McKenney, 1990) with shuffle sharding (as in Kubernetes' API Priority and Fairness): the queues have equal shares,
 //! and each tenant has a hand of [`HAND`] of them, dealt by its number; a job goes to the one of the hand in which fewest wait. So one tenant that
-//! floods its queues leaves another, whose hand is never quite the same but by a chance of one to ten million, one that is empty. What a tenant has had is charged to all queues of its hand, so that it has one share,
-//! however many of them it fills.
+//! floods its queues leaves another, whose hand is never quite the same but by a chance of one to ten million, one that is empty. A tenant has one share, however many of its queues it fills: what it has had is in an account.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::shares::MOST;
+use slab::Slab;
+
+use super::shares::{Ledger, MOST};
 use crate::Tenant;
 
 /// What a tenant saves up of its share while it has nothing to do, as time of a worker: so much of what it sends at once goes before the jobs
 /// of those that send without end.
 pub(super) const CREDIT: Duration = Duration::from_millis(100);
 
+/// So many accounts are kept of tenants that have nothing to do. Beyond, all of these begin anew.
+const IDLE: usize = 1024;
+
 /// How many queues a tenant may use.
 pub(super) const HAND: usize = 4;
 
 /// A tenant's queues, none of them twice. All that have no tenant share one.
-pub(super) fn hand(tenant: Tenant) -> impl Iterator<Item = usize> + Clone {
+pub(super) fn hand(tenant: Tenant) -> impl Iterator<Item = usize> {
     // Its last bit says only that there is a tenant.
     let mut rest = tenant.number() >> 1;
     let mut dealt = [usize::MAX; HAND];
@@ -37,6 +42,79 @@ pub(super) fn hand(tenant: Tenant) -> impl Iterator<Item = usize> + Clone {
         dealt[..=at].sort_unstable();
         Some(card)
     })
+}
+
+/// What tenants have had.
+#[derive(Debug)]
+pub(super) struct Accounts {
+    ledger: Ledger,
+    by_tenant: HashMap<u64, usize>,
+    accounts: Slab<Account>,
+    idle: usize,
+}
+
+#[derive(Debug)]
+struct Account {
+    tenant: Tenant,
+    /// How many of its jobs wait or run.
+    jobs: usize,
+}
+
+/// The account of all that have no tenant, which is never closed.
+const NOBODY: usize = 0;
+
+impl Default for Accounts {
+    fn default() -> Self {
+        let mut accounts = Slab::new();
+        let nobody = accounts.insert(Account { tenant: Tenant::default(), jobs: 1 });
+        debug_assert_eq!(nobody, NOBODY);
+        Self { ledger: Ledger::with_credit(CREDIT), by_tenant: HashMap::new(), accounts, idle: 0 }
+    }
+}
+
+impl Accounts {
+    /// The account of a tenant of whom a job has come.
+    pub(super) fn open(&mut self, tenant: Tenant) -> usize {
+        let known =
+            if tenant == Tenant::default() { Some(NOBODY) } else { self.by_tenant.get(&tenant.number()).copied() };
+        let account = known.unwrap_or_else(|| {
+            let account = self.accounts.insert(Account { tenant, jobs: 0 });
+            self.by_tenant.insert(tenant.number(), account);
+            self.ledger.forget(account);
+            self.idle += 1;
+            account
+        });
+        let jobs = &mut self.accounts[account].jobs;
+        self.idle -= usize::from(*jobs == 0);
+        *jobs += 1;
+        self.ledger.come(account);
+        account
+    }
+
+    /// One of the jobs for which it was opened is over.
+    pub(super) fn close(&mut self, account: usize) {
+        let jobs = &mut self.accounts[account].jobs;
+        *jobs -= 1;
+        self.idle += usize::from(*jobs == 0);
+        if self.idle > IDLE {
+            let Self { by_tenant, accounts, .. } = self;
+            accounts.retain(|_, Account { tenant, jobs }| {
+                if *jobs == 0 {
+                    by_tenant.remove(&tenant.number());
+                }
+                *jobs > 0
+            });
+            self.idle = 0;
+        }
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(super) fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +139,23 @@ mod tests {
         let mut dealt = [0; MOST];
         (0..32_768_u64).for_each(|n| hand(Tenant::of(n)).for_each(|queue| dealt[queue] += 1));
         assert!(dealt.iter().all(|times| (850..1200).contains(times)), "{dealt:?}");
+    }
+
+    #[test]
+    fn accounts_are_kept_while_they_have_jobs_and_of_the_others_no_more_than_may_be() {
+        let mut accounts = Accounts::default();
+        let busy = accounts.open(Tenant::of("busy"));
+        accounts.ledger_mut().charge(busy, 5.0);
+        for n in 0..10 * IDLE {
+            let idle = accounts.open(Tenant::of(n));
+            accounts.ledger_mut().charge(idle, 1.0);
+            accounts.close(idle);
+            assert!(accounts.accounts.len() <= IDLE + 2 && accounts.by_tenant.len() == accounts.accounts.len() - 1);
+        }
+        assert_eq!((accounts.open(Tenant::of("busy")), accounts.ledger().rank(busy)), (busy, 5.0));
+        let new = accounts.open(Tenant::of("new"));
+        assert_eq!(accounts.ledger().rank(new), 0.0, "it has nothing of whoever had the account before");
+        assert_eq!(accounts.open(Tenant::default()), NOBODY);
     }
 
     #[test]
