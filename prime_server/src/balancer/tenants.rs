@@ -1,8 +1,10 @@
-//! Which queue a tenant's job waits in.
+//! Which queue a tenant's job waits in, and what each tenant has had.
 //!
-//! Stochastic fair queueing (McKenney, 1990) with shuffle sharding (as in Kubernetes' API Priority and Fairness): the queues have equal shares,
-//! and each tenant has a hand of [`HAND`] of them, dealt by its number; a job goes to the one of the hand in which fewest wait. So one tenant that
-//! floods its queues leaves another, whose hand is never quite the same but by a chance of one to ten million, one that is empty. A tenant has one share, however many of its queues it fills: what it has had is in an account.
+//! Stochastic fair queueing (McKenney, 1990) with shuffle sharding (as in Kubernetes' API Priority and Fairness): each tenant has a hand of [`HAND`]
+//! queues, dealt by its number; a job goes to the one of the hand in which fewest wait. So one tenant that floods its queues leaves another, whose
+//! hand is never quite the same but by a chance of one to ten million, one that is empty. Otherwise than there, it is not the queues that have equal
+//! shares but the tenants, whose account goes with their jobs: however many queues one fills it has one share, and whatever others use the queues
+//! that it uses, it has that.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -83,7 +83,7 @@ impl Supervisor {
 
     /// Looks at everything. Returns when to look again.
     fn look(&mut self, now: Instant) -> Option<Instant> {
-        if let Some(until) = self.turn.still_until() {
+        if let Turn::Still(until) = self.turn {
             // What this thread does for demoted workers is the user's in part, and takes as long as it does. Nobody stands still for that.
             if until > now {
                 return Some(until);

@@ -18,14 +18,6 @@ pub(super) enum Turn {
 }
 
 impl Turn {
-    /// Until when all are kept free, if they are.
-    pub(super) fn still_until(self) -> Option<Instant> {
-        match self {
-            Self::Still(until) => Some(until),
-            Self::Work | Self::Yield | Self::Rest(_) => None,
-        }
-    }
-
     /// Which slots are kept free.
     pub(super) fn held(self) -> Held {
         match self {
