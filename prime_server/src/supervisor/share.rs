@@ -21,10 +21,10 @@ const PART: f64 = 0.3;
 const MOST: f64 = 0.5;
 
 /// How far behind its share a job may be, as time of a processor: the system lets each thread run for about so long in turn.
-const BEHIND: Duration = Duration::from_millis(4);
+const BEHIND: Duration = Duration::from_millis(2);
 
-/// So far behind is one that has got nowhere in another [`TURN`].
-const FAR_BEHIND: Duration = Duration::from_micros(6500);
+/// So far behind is one that has got little in another [`TURN`] all the same.
+const FAR_BEHIND: Duration = Duration::from_millis(4);
 
 /// How far ahead of its share a job may get, as time of a processor. What it has had above is forgotten.
 const AHEAD: Duration = Duration::from_millis(10);
@@ -123,9 +123,8 @@ mod tests {
         assert_eq!(share.owed(longest, 2, now), Owed::Little);
         assert_eq!(share.owed(longest, 2, now + BOUND - TURN), Owed::Little);
         assert_eq!(share.owed(longest, 2, now + BOUND), Owed::Little);
-        assert_eq!(share.owed(longest, 2, now + BOUND + TURN), Owed::Little);
-        assert_eq!(share.owed(longest, 2, now + BOUND + 2 * TURN), Owed::Much);
-        assert_eq!(share.owed(longest, 2, now + BOUND + 3 * TURN), Owed::TooMuch);
+        assert_eq!(share.owed(longest, 2, now + BOUND + TURN), Owed::Much);
+        assert_eq!(share.owed(longest, 2, now + BOUND + 2 * TURN), Owed::TooMuch);
     }
 
     #[test]

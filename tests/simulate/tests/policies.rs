@@ -151,7 +151,7 @@ fn what_demoted_jobs_are_owed_wastes_no_processors() {
     }
 }
 
-/// `docs/scheduling.md`: with n demoted jobs and w workers, one that needs r more ends within 100 ms + (r + 7 ms) * max(4 n / w, 2).
+/// `docs/scheduling.md`: with n demoted jobs and w workers, one that needs r more ends within 100 ms + (r + 4 ms) * max(4 n / w, 2).
 #[test]
 fn no_long_job_starves_beside_more_short_ones_than_can_be_done() {
     for (workers, long) in [(1, 1), (2, 1), (2, 6), (16, 40)] {
@@ -161,7 +161,7 @@ fn no_long_job_starves_beside_more_short_ones_than_can_be_done() {
         let jobs = given(&all);
         let ends = ends(jobs, "demotion", &Machine::new(workers));
         // One may run for some milliseconds before it is demoted, which is within what it needs.
-        let bound = 100 * MS + (service + 7 * MS) * (4 * long / workers as u64).max(2);
+        let bound = 100 * MS + (service + 4 * MS) * (4 * long / workers as u64).max(2);
         let last = (0..long).map(|number| ends[&number]).max().unwrap();
         assert!(last <= bound, "{workers} {long}: {} ms for {} ms", last / MS, bound / MS);
     }
