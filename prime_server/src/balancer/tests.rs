@@ -2,6 +2,8 @@
 
 mod choice;
 mod order;
+mod overload;
+mod tenants;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -89,7 +89,7 @@ impl<L> Pipeline<L> {
     /// | `prime_stage_run_seconds` | histogram | how long jobs ran; of several in one call, each its part of that |
     /// | `prime_stage_batch_jobs` | histogram | of stages that take several jobs at a time: how many there were in a call |
     /// | `prime_stage_demoted_total` | counter | jobs that ran for long while others waited, and [made room](Self::demote) |
-    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `done` (of a proxy: one of these two), `panicked`, `queue_full` (of the next stage), `hopeless`, `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `overloaded`, `answered_already` |
+    /// | `prime_stage_outcomes_total{reason}` | counter | jobs by how they ended: `forwarded`, `answered`, `done` (of a proxy: one of these two), `panicked`, `queue_full` (of the next stage), `hopeless`, `lost`, `hop_limit`, `disconnected`, `timed_out`, `shutting_down`, `slow_reader`, `overloaded`, `answered_already`; of a proxy also `no_worker`, `given_back` (when it drains) |
     pub fn metrics(mut self, path: impl Into<String>) -> Self {
         self.options.metrics = Some(path.into());
         self
