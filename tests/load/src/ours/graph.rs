@@ -70,7 +70,7 @@ pub(super) fn cycle(workers: usize) -> Result<Built, StartError> {
 
 /// The same, all rounds of a job in one call.
 pub(super) fn one_call(workers: usize) -> Result<Built, StartError> {
-    counted().stage::<rounds>().stage::<all_rounds>().workers(workers).node::<done>().build()
+    counted().stage::<rounds>().stage::<all_rounds>().workers(workers).demote(false).node::<done>().build()
 }
 
 /// What a job of [`sized`] waits for.

@@ -79,7 +79,7 @@ pub(crate) enum Kind {
     /// `GET /rounds?n=N`: N rounds of [`ROUND`], back to the queue after each; `GET /done` counts them.
     #[value(name = "prime-cycle")]
     Cycle,
-    /// What `Cycle` does, all rounds of a request in one call.
+    /// What `Cycle` does, all rounds of a request in one call, which makes no room for others.
     #[value(name = "prime-one-call")]
     OneCall,
     /// `GET /sum?terms=N&parts=M`: a sum that is split.
