@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// The most that can have shares.
+/// So many a set of bits tells apart: those of whom it is noted that they wait.
 pub(super) const MOST: usize = u128::BITS as usize;
 
 /// A new sample's part of the mean.
@@ -93,7 +93,7 @@ impl Share {
     }
 }
 
-/// Some that have shares, at most [`MOST`], and which of them have something to do.
+/// Some that have shares, by numbers below [`MOST`], and which of them have something to do.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     /// A bit each.

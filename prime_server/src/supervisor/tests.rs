@@ -167,3 +167,35 @@ fn a_demoted_job_that_sleeps_is_owed_nothing() {
     drop(wake);
     local.close();
 }
+
+#[test]
+fn spares_are_made_ahead_for_some_time_after_a_job_has_outrun_its_quantum_and_no_longer() {
+    let size = Size { slots: 1, most: 1, demotes: true, batching: Batching::NONE, instances: 8, fed_from_afar: false };
+    let pool = Pool::new(StageId(0), Arc::new(metrics()), Options::PLAIN, size, Arc::default());
+    let local = Arc::new(Local::new(vec![pool], mailbox().unwrap().0));
+    let pool = Arc::clone(&local.pools()[0]);
+    let (worker, _) = pool.hire();
+    let mut source = pool.source(worker, Arc::clone(&local) as Arc<dyn Outlet>);
+    let now = Instant::now();
+    (1..3).for_each(|key| offer(&local, key, now));
+    assert!(matches!(source.next(), Next::Job(..)));
+    let mut watch = watches(&local).pop().expect("of one pool");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let hire: Hire = Box::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
+    let late = now + HOUR;
+    let mut look = |at| {
+        watch.look(&hire, at);
+        asked.swap(0, Ordering::Relaxed)
+    };
+    assert_eq!(look(late), 2);
+    source.done(Duration::ZERO);
+    assert!(matches!(source.next(), Next::Job(..)));
+    source.done(Duration::ZERO);
+    drop(source);
+    assert_eq!(look(late + lull::LULL / 2), 2);
+    assert_eq!(look(late + 2 * lull::LULL), 0);
+}
